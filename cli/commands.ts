@@ -1,0 +1,74 @@
+/**
+ * The commands of `spanledger`, and the text that helps with them.
+ */
+import { SETTINGS, type Setting } from "../schemas/settings.ts";
+import { ENVIRONMENT, VERSION } from "./config.ts";
+
+export interface Command {
+  readonly summary: string;
+  /** Runs with the words behind the command; resolves with the exit code. */
+  readonly run: (argv: readonly string[]) => Promise<number>;
+}
+
+/** A program takes no words of its own: it is set up by SPANLEDGER_ variables. */
+function program(name: "serve" | "collector" | "query-api"): Command["run"] {
+  return async (argv) => {
+    if (argv.length > 0) {
+      process.stderr.write(`"spanledger ${name}" takes no arguments; see "spanledger help".\n`);
+      return 2;
+    }
+    return (await import("./serve.ts")).runProgram(name);
+  };
+}
+
+/** The commands, in the order of the help. Loaded when run: `help` should not open an engine. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  serve: {
+    summary: "Run collector and query API in one process (npm start).",
+    run: program("serve"),
+  },
+  collector: {
+    summary: "Run the collector alone; needs a ClickHouse server.",
+    run: program("collector"),
+  },
+  "query-api": {
+    summary: "Run the query API alone; needs a ClickHouse server.",
+    run: program("query-api"),
+  },
+  migrate: {
+    summary: "Bring the database to this version's schema; --status only tells.",
+    run: async (argv) => (await import("./migrate.ts")).runMigrate(argv),
+  },
+  explain: {
+    summary: "Print the ledger rows that OTLP files make, and why: explain [--json] FILE...",
+    run: async (argv) => (await import("./explain.ts")).runExplain(argv),
+  },
+  demo: {
+    summary: "Send plausible traffic through the OpenTelemetry SDK; demo --help.",
+    run: async (argv) => (await import("./demo/demo.ts")).runDemo([...argv], ENVIRONMENT),
+  },
+};
+
+/** What `spanledger help` prints. */
+export function helpText(): string {
+  const commands = Object.entries(COMMANDS).map(
+    ([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`,
+  );
+  const settings = Object.entries<Setting>(SETTINGS).map(
+    ([name, setting]) => `  ${name} (${setting.default ?? "unset"})\n      ${setting.description}`,
+  );
+  return [
+    `spanledger ${VERSION}: LLM usage and spend from OpenTelemetry`,
+    "",
+    "usage: spanledger <command>",
+    "",
+    ...commands,
+    "  help       Print this text.",
+    "  version    Print the version.",
+    "",
+    "Settings, as environment variables (default):",
+    "",
+    ...settings,
+    "",
+  ].join("\n");
+}

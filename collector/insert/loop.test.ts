@@ -1,0 +1,580 @@
+/**
+ * The insert loop with a log and a ClickHouse in memory. Both keep a diary, so that a test can say
+ * what happened before what; delays are small and real.
+ */
+import * as fc from "fast-check";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { PermanentError, RetryableError } from "../../schemas/errors.ts";
+import { encodeRecord } from "../../schemas/record.ts";
+import {
+  type BatchTarget,
+  type InsertEvent,
+  type InsertLoop,
+  type InsertOptions,
+  type RecordSource,
+  type SourceRecord,
+  startInsertLoop,
+} from "./loop.ts";
+
+type Bucket = [project: string, start_s: number];
+type Step = "insert" | "mark" | "release";
+
+const HOUR_MS = 3_600_000;
+
+function sleep(duration_ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, duration_ms);
+  });
+}
+
+/** A log and a ClickHouse; `before` may make any step fail or wait. */
+class World implements RecordSource, BatchTarget {
+  readonly records: SourceRecord[] = [];
+  readonly diary: string[] = [];
+  /** Sequences in the order they were inserted. */
+  readonly inserted: number[] = [];
+  readonly marks: { buckets: Bucket[]; sequence: number }[] = [];
+  readonly set_aside: number[] = [];
+  readonly events: InsertEvent[] = [];
+  released = 0;
+  reads = 0;
+  /** Records that reads have handed out, each as often as it was. */
+  records_read = 0;
+  before: (step: Step, sequences: readonly number[]) => void | Promise<void> = () => {};
+  duringRead: () => void | Promise<void> = () => {};
+
+  /** Adds a record of so many rows; its block says its sequence. */
+  append(rows: number, buckets: Bucket[] = [["default", 900]], written_ms = Date.now()): number {
+    const sequence = (this.records.at(-1)?.sequence ?? 0) + 1;
+    const block = new Uint8Array(4);
+    new DataView(block.buffer).setUint32(0, sequence);
+    const payload = Buffer.concat(
+      encodeRecord({ header: { table: "spans", rows, buckets }, block }),
+    );
+    this.records.push({ sequence, written_ms, payload });
+    return sequence;
+  }
+
+  async read(after_sequence: number, max_bytes: number): Promise<SourceRecord[]> {
+    this.reads += 1;
+    const found: SourceRecord[] = [];
+    let bytes = 0;
+    for (const record of this.records) {
+      if (record.sequence <= after_sequence || record.sequence <= this.released) continue;
+      bytes += record.payload.length;
+      if (bytes > max_bytes && found.length > 0) break;
+      found.push(record);
+    }
+    this.records_read += found.length;
+    await this.duringRead();
+    return found;
+  }
+
+  async release(through_sequence: number): Promise<void> {
+    await this.before("release", [through_sequence]);
+    this.released = through_sequence;
+    this.diary.push(`release ${through_sequence}`);
+  }
+
+  async insertBlocks(blocks: readonly Uint8Array[]): Promise<void> {
+    const sequences = blocks.map((block) =>
+      new DataView(block.buffer, block.byteOffset).getUint32(0),
+    );
+    this.diary.push(`try ${sequences.join()}`);
+    await this.before("insert", sequences);
+    this.inserted.push(...sequences);
+    this.diary.push(`insert ${sequences.join()}`);
+  }
+
+  async markBuckets(buckets: readonly (readonly [string, number])[], sequence: number) {
+    await this.before("mark", [sequence]);
+    this.marks.push({ buckets: buckets.map(([project, start_s]) => [project, start_s]), sequence });
+    this.diary.push(`mark ${sequence}`);
+  }
+
+  options(changes: Partial<InsertOptions> = {}): InsertOptions {
+    return {
+      max_rows: 100,
+      max_age_ms: 20,
+      max_bytes: 1024 ** 2,
+      now_ms: Date.now,
+      setAside: async (record) => void this.set_aside.push(record.sequence),
+      observe: (event) => this.events.push(event),
+      ...changes,
+    };
+  }
+
+  attempts(): number {
+    return this.diary.filter((line) => line.startsWith("try")).length;
+  }
+}
+
+const running: InsertLoop[] = [];
+
+function start(world: World, changes: Partial<InsertOptions> = {}): InsertLoop {
+  const loop = startInsertLoop(world, world, world.released, world.options(changes));
+  running.push(loop);
+  return loop;
+}
+
+/** Waits until the world has released that sequence. */
+function released(world: World, sequence: number): Promise<void> {
+  return vi.waitFor(() => expect(world.released).toBe(sequence), { timeout: 5_000, interval: 2 });
+}
+
+function numbers(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((loop) => loop.stop()));
+});
+
+describe("batches", () => {
+  test("are closed by rows, at once, and what is left waits for its age", async () => {
+    const world = new World();
+    for (let count = 0; count < 25; count += 1) world.append(10);
+    start(world, { max_age_ms: HOUR_MS });
+    await released(world, 20);
+    await sleep(50);
+    expect(world.diary).toEqual([
+      `try ${numbers(1, 10).join()}`,
+      `insert ${numbers(1, 10).join()}`,
+      "mark 10",
+      "release 10",
+      `try ${numbers(11, 20).join()}`,
+      `insert ${numbers(11, 20).join()}`,
+      "mark 20",
+      "release 20",
+    ]);
+  });
+
+  test("are closed by the age of their first record, not earlier", async () => {
+    const world = new World();
+    const loop = start(world, { max_age_ms: 120 });
+    const started_ms = performance.now();
+    world.append(1);
+    loop.wake();
+    await sleep(40);
+    world.append(1);
+    loop.wake();
+    await released(world, 2);
+    const age_ms = performance.now() - started_ms;
+    expect(age_ms).toBeGreaterThanOrEqual(115);
+    expect(age_ms).toBeLessThan(1_000);
+    expect(world.attempts()).toBe(1);
+  });
+
+  test("fill up while they wait for their age", async () => {
+    const world = new World();
+    const loop = start(world, { max_age_ms: HOUR_MS, max_rows: 3 });
+    for (let count = 0; count < 3; count += 1) {
+      world.append(1);
+      loop.wake();
+      await sleep(10);
+    }
+    await released(world, 3);
+    expect(world.inserted).toEqual([1, 2, 3]);
+  });
+
+  test("of a backlog are not held up by their age, in order and each record once", async () => {
+    const world = new World();
+    for (let count = 0; count < 333; count += 1) world.append(7, [], Date.now() - HOUR_MS);
+    start(world, { max_age_ms: 1_000 });
+    await released(world, 333);
+    expect(world.inserted).toEqual(numbers(1, 333));
+    for (const event of world.events) {
+      expect(event).toMatchObject({
+        kind: "inserted",
+        rows: expect.toSatisfy((rows) => rows <= 100),
+      });
+    }
+  });
+
+  test("hold one record at least, also when it alone has too many rows", async () => {
+    const world = new World();
+    world.append(5);
+    world.append(1_000);
+    world.append(5);
+    start(world);
+    await released(world, 3);
+    expect(world.diary.filter((line) => line.startsWith("insert"))).toEqual([
+      "insert 1",
+      "insert 2",
+      "insert 3",
+    ]);
+  });
+
+  test("are read in pieces of the bytes that are allowed", async () => {
+    const world = new World();
+    for (let count = 0; count < 10; count += 1) world.append(1);
+    const record_bytes = world.records[0]?.payload.length ?? 0;
+    start(world, { max_bytes: record_bytes * 3 });
+    await released(world, 10);
+    expect(world.inserted).toEqual(numbers(1, 10));
+    for (const line of world.diary.filter((entry) => entry.startsWith("insert"))) {
+      expect(line.split(",").length).toBeLessThanOrEqual(3);
+    }
+  });
+
+  test("go out within the age when the clock of the log is ahead", async () => {
+    const world = new World();
+    world.append(1, [], Date.now() + HOUR_MS);
+    start(world, { max_age_ms: 30 });
+    await vi.waitFor(() => expect(world.released).toBe(1), { timeout: 500 });
+  });
+});
+
+describe("marks", () => {
+  test("come after the blocks and before the release, each bucket once, with the last sequence", async () => {
+    const world = new World();
+    world.append(1, [
+      ["a", 900],
+      ["b", 900],
+    ]);
+    world.append(1, [
+      ["a", 1_800],
+      ["a", 900],
+    ]);
+    start(world);
+    await released(world, 2);
+    expect(world.diary).toEqual(["try 1,2", "insert 1,2", "mark 2", "release 2"]);
+    expect(world.marks).toHaveLength(1);
+    expect(world.marks[0]?.sequence).toBe(2);
+    expect(new Set(world.marks[0]?.buckets.map(String))).toEqual(
+      new Set(["a,900", "b,900", "a,1800"]),
+    );
+    expect(world.marks[0]?.buckets).toHaveLength(3);
+  });
+
+  test("are not written for a batch that changes no bucket", async () => {
+    const world = new World();
+    world.append(1, []);
+    start(world);
+    await released(world, 1);
+    expect(world.marks).toEqual([]);
+  });
+
+  test("of projects with the same letters in another order are not confused", async () => {
+    const world = new World();
+    world.append(1, [
+      ["1 2", 900],
+      ["2", 900],
+      ["2 1", 900],
+      ["1", 2_900],
+    ]);
+    start(world);
+    await released(world, 1);
+    expect(world.marks[0]?.buckets).toHaveLength(4);
+  });
+});
+
+describe("an error that may pass", () => {
+  test("is tried again after pauses that grow, and nothing is released before", async () => {
+    const world = new World();
+    for (let count = 0; count < 3; count += 1) world.append(1);
+    let is_away = true;
+    world.before = () => {
+      if (is_away) throw new RetryableError("clickhouse_unavailable", "away");
+    };
+    start(world, { max_age_ms: 0 });
+    await sleep(1_000);
+    // 0, 100, 300 and 700 ms.
+    expect(world.attempts()).toBeGreaterThanOrEqual(3);
+    expect(world.attempts()).toBeLessThanOrEqual(4);
+    expect(world.released).toBe(0);
+    const pauses = world.events.map((event) => (event.kind === "failed" ? event.retry_ms : 0));
+    expect(pauses).toEqual([100, 200, 400, 800].slice(0, pauses.length));
+    is_away = false;
+    await released(world, 3);
+    expect(world.inserted).toEqual([1, 2, 3]);
+    expect(world.set_aside).toEqual([]);
+  });
+
+  test("starts with a short pause again once an insert went through", async () => {
+    const world = new World();
+    let attempts = 0;
+    world.before = (step) => {
+      if (step !== "insert") return;
+      attempts += 1;
+      if (attempts !== 3) throw new RetryableError("x", "away");
+    };
+    world.append(1);
+    const loop = start(world, { max_age_ms: 0 });
+    await released(world, 1);
+    world.append(1);
+    loop.wake();
+    await vi.waitFor(() => expect(world.events).toHaveLength(4), 2_000);
+    expect(world.events.map((event) => (event.kind === "failed" ? event.retry_ms : "ok"))).toEqual([
+      100,
+      200,
+      "ok",
+      100,
+    ]);
+  });
+
+  test("does not become a storm when new records keep waking the loop", async () => {
+    const world = new World();
+    world.before = () => {
+      throw new RetryableError("clickhouse_unavailable", "away");
+    };
+    world.append(1);
+    const loop = start(world, { max_age_ms: 0 });
+    for (let count = 0; count < 100; count += 1) {
+      world.append(1);
+      loop.wake();
+      await sleep(5);
+    }
+    expect(world.attempts()).toBeLessThanOrEqual(5);
+  });
+
+  test("of the marks repeats the batch, blocks included, before it is released", async () => {
+    const world = new World();
+    let failures = 1;
+    world.before = (step) => {
+      if (step === "mark" && failures-- > 0) throw new RetryableError("x", "away");
+    };
+    world.append(1);
+    start(world);
+    await released(world, 1);
+    expect(world.diary).toEqual(["try 1", "insert 1", "try 1", "insert 1", "mark 1", "release 1"]);
+  });
+
+  test("of the log is told and read again, whether it is the reading or the release", async () => {
+    const world = new World();
+    let read_failures = 1;
+    let release_failures = 1;
+    world.duringRead = () => {
+      if (read_failures-- > 0) throw new RetryableError("wal_read_failed", "no disk");
+    };
+    world.before = (step) => {
+      if (step === "release" && release_failures-- > 0) {
+        throw new RetryableError("wal_checkpoint_failed", "no disk");
+      }
+    };
+    world.append(1);
+    start(world);
+    await released(world, 1);
+    expect(world.events.map(({ kind }) => kind)).toEqual(["failed", "failed", "inserted"]);
+  });
+});
+
+describe("an error that will not pass", () => {
+  test("sets aside the one record that is poison and inserts all the others, in order", async () => {
+    const world = new World();
+    for (let count = 0; count < 10; count += 1) world.append(1, [["default", count * 900]]);
+    world.before = (step, sequences) => {
+      if (step === "insert" && sequences.includes(4)) {
+        throw new PermanentError("clickhouse_117", "incorrect data");
+      }
+    };
+    start(world);
+    await released(world, 10);
+    expect(world.inserted).toEqual([1, 2, 3, 5, 6, 7, 8, 9, 10]);
+    expect(world.set_aside).toEqual([4]);
+    const marked = world.marks.flatMap(({ buckets }) =>
+      buckets.map(([, start_s]) => start_s / 900),
+    );
+    expect(new Set(marked)).toEqual(new Set([0, 1, 2, 4, 5, 6, 7, 8, 9]));
+    expect(world.events).toContainEqual({ kind: "set_aside", message: "incorrect data" });
+    expect(world.diary.filter((line) => line.startsWith("release"))).toEqual(["release 10"]);
+  });
+
+  test("of a record that is no record sets that one aside", async () => {
+    const world = new World();
+    world.append(1);
+    world.records.push({ sequence: 2, written_ms: 0, payload: new Uint8Array([9, 9, 9, 9, 9]) });
+    world.append(1);
+    start(world);
+    await released(world, 3);
+    expect(world.inserted).toEqual([1, 3]);
+    expect(world.set_aside).toEqual([2]);
+  });
+
+  test("is not decided while the engine is away: the records are tried again, not set aside", async () => {
+    const world = new World();
+    for (let count = 0; count < 3; count += 1) world.append(1);
+    let is_away = false;
+    world.before = (step, sequences) => {
+      if (step !== "insert") return;
+      if (sequences.length > 1) throw new PermanentError("clickhouse_117", "incorrect data");
+      if (sequences[0] === 2 && !is_away) {
+        is_away = true;
+        throw new RetryableError("clickhouse_unavailable", "away");
+      }
+      if (sequences[0] === 3) throw new PermanentError("clickhouse_117", "incorrect data");
+    };
+    start(world);
+    await released(world, 3);
+    expect(new Set(world.inserted)).toEqual(new Set([1, 2]));
+    expect(world.set_aside).toEqual([3]);
+  });
+
+  test("keeps the record in the log until it is set aside durably", async () => {
+    const world = new World();
+    world.append(1);
+    world.before = (step) => {
+      if (step === "insert") throw new PermanentError("clickhouse_117", "incorrect data");
+    };
+    let failures = 2;
+    start(world, {
+      setAside: async (record) => {
+        expect(world.released).toBe(0);
+        if (failures-- > 0) throw new Error("no space left");
+        world.set_aside.push(record.sequence);
+      },
+    });
+    await released(world, 1);
+    expect(world.set_aside).toEqual([1]);
+    expect(world.events.filter(({ kind }) => kind === "failed")).toHaveLength(2);
+  });
+});
+
+describe("a crash", () => {
+  test("at any step loses no record and releases none that is not inserted and marked", async () => {
+    const plan = fc.record({
+      records: fc.integer({ min: 1, max: 12 }),
+      max_rows: fc.integer({ min: 1, max: 5 }),
+      crashes: fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 4 }),
+      poison: fc.integer({ min: 0, max: 12 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(plan, async ({ records, max_rows, crashes, poison }) => {
+        const world = new World();
+        for (let count = 1; count <= records; count += 1) world.append(1, [["p", count * 900]]);
+        const marked = new Set<number>();
+        const checkReleased = (through: number): void => {
+          for (const sequence of numbers(1, through)) {
+            const is_done = world.inserted.includes(sequence) && marked.has(sequence);
+            expect(is_done || world.set_aside.includes(sequence)).toBe(true);
+          }
+        };
+        for (const crash_at of [...crashes, Infinity]) {
+          let steps = 0;
+          const crashed = Promise.withResolvers<void>();
+          world.before = (step, sequences) => {
+            steps += 1;
+            if (steps >= crash_at) {
+              crashed.resolve();
+              throw new RetryableError("crash", "gone");
+            }
+            if (step === "insert" && sequences.includes(poison)) {
+              throw new PermanentError("poison", "bad");
+            }
+            for (const { buckets } of world.marks) {
+              for (const [, start_s] of buckets) marked.add(start_s / 900);
+            }
+            if (step === "release") checkReleased(sequences[0] ?? 0);
+          };
+          const loop = startInsertLoop(
+            world,
+            world,
+            world.released,
+            world.options({ max_rows, max_age_ms: 0 }),
+          );
+          const finished = vi.waitFor(() => expect(world.released).toBe(records), { interval: 1 });
+          await Promise.race([crashed.promise, finished]);
+          await loop.stop();
+        }
+        expect(world.released).toBe(records);
+        expect(new Set([...world.inserted, ...world.set_aside])).toEqual(
+          new Set(numbers(1, records)),
+        );
+        expect(new Set(world.set_aside)).toEqual(
+          new Set(numbers(1, records).filter((n) => n === poison)),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe("stop", () => {
+  test("finishes the batch at hand, release included, and begins no other", async () => {
+    const world = new World();
+    for (let count = 0; count < 20; count += 1) world.append(1);
+    const gate = Promise.withResolvers<void>();
+    world.before = async (step) => {
+      if (step === "insert") await gate.promise;
+    };
+    const loop = start(world, { max_rows: 5 });
+    await vi.waitFor(() => expect(world.attempts()).toBe(1));
+    let is_stopped = false;
+    const stopping = loop.stop().then(() => {
+      is_stopped = true;
+    });
+    await sleep(20);
+    expect(is_stopped).toBe(false);
+    gate.resolve();
+    await stopping;
+    expect(world.diary).toEqual(["try 1,2,3,4,5", "insert 1,2,3,4,5", "mark 5", "release 5"]);
+    expect(loop.released()).toBe(5);
+  });
+
+  test.each<[string, (world: World) => void, number]>([
+    ["there is nothing to do", () => {}, 20],
+    ["a batch waits for its age", (world) => void world.append(1), HOUR_MS],
+    [
+      "the engine is away",
+      (world) => {
+        world.append(1);
+        world.before = () => {
+          throw new RetryableError("x", "away");
+        };
+      },
+      0,
+    ],
+  ])("does not wait when %s, and inserts nothing any more", async (_when, prepare, max_age_ms) => {
+    const world = new World();
+    prepare(world);
+    const loop = start(world, { max_age_ms });
+    await sleep(450);
+    const attempts = world.attempts();
+    const started_ms = performance.now();
+    await loop.stop();
+    expect(performance.now() - started_ms).toBeLessThan(60);
+    await sleep(20);
+    expect(world.attempts()).toBe(attempts);
+    expect(world.released).toBe(0);
+  });
+});
+
+describe("waking", () => {
+  test("an idle loop sleeps until it is woken, without looking again and again", async () => {
+    const world = new World();
+    const loop = start(world);
+    await sleep(150);
+    expect(world.reads).toBe(1);
+    world.append(1);
+    loop.wake();
+    await released(world, 1);
+    expect(loop.released()).toBe(1);
+  });
+
+  test("in the middle of a read is not lost", async () => {
+    const world = new World();
+    let appended = false;
+    world.duringRead = async () => {
+      await sleep(10);
+      if (appended) return;
+      appended = true;
+      // After the log was looked at, before the answer is there.
+      world.append(1);
+      loop.wake();
+    };
+    const loop = start(world);
+    await vi.waitFor(() => expect(world.released).toBe(1), { timeout: 500 });
+  });
+
+  test("often while a batch waits for its age does not read its records again and again", async () => {
+    const world = new World();
+    const loop = start(world, { max_age_ms: HOUR_MS, max_rows: 1_000 });
+    for (let count = 0; count < 200; count += 1) {
+      world.append(1);
+      loop.wake();
+      await sleep(1);
+    }
+    await vi.waitFor(() => expect(world.records_read).toBeGreaterThanOrEqual(200));
+    expect(world.records_read).toBeLessThan(1_000);
+  });
+});

@@ -1,0 +1,218 @@
+/**
+ * For the receiver's tests: a running server with a stub behind it, clients down to the raw socket,
+ * and the OTLP answers decoded by protobufjs.
+ *
+ * Invariant: nothing here encodes or decodes with the receiver's own code.
+ */
+import { once } from "node:events";
+import { request as httpRequest } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import protobuf from "protobufjs";
+import { createOtlpHttpServer, type OtlpHttpOptions } from "./http.ts";
+import type { ExportResult, OtlpEncoding } from "./reply.ts";
+
+const SCHEMA = `
+  syntax = "proto3";
+  message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
+  message Any { string type_url = 1; bytes value = 2; }
+  message ExportTraceServiceResponse { ExportTracePartialSuccess partial_success = 1; }
+  message ExportTracePartialSuccess { int64 rejected_spans = 1; string error_message = 2; }
+`;
+const { root } = protobuf.parse(SCHEMA);
+
+/** A message of the schema above as a plain object; 64-bit integers are decimal strings. */
+function decode(name: string, body: Uint8Array): Record<string, unknown> {
+  const type = root.lookupType(name);
+  return type.toObject(type.decode(body), { longs: String });
+}
+
+/** A google.rpc.Status in the encoding; fields that are not there have their default. */
+export function decodeStatus(
+  encoding: OtlpEncoding,
+  body: Uint8Array,
+): { code: number; message: string } {
+  const plain =
+    encoding === "json"
+      ? (JSON.parse(Buffer.from(body).toString("utf8")) as object)
+      : decode("Status", body);
+  return { code: 0, message: "", ...plain };
+}
+
+/** An ExportTraceServiceResponse as OTLP/JSON writes it, whatever its encoding. */
+export function decodeExportResponse(encoding: OtlpEncoding, body: Uint8Array): unknown {
+  if (encoding === "json") return JSON.parse(Buffer.from(body).toString("utf8"));
+  return decode("ExportTraceServiceResponse", body);
+}
+
+/** What the stub got. */
+export interface Exported {
+  readonly body: string;
+  readonly encoding: OtlpEncoding;
+  readonly project_id: string;
+}
+
+export interface TestServer {
+  readonly port: number;
+  readonly exported: Exported[];
+  /** Status and body bytes of every answer. */
+  readonly observed: (readonly [number, number])[];
+  readonly close: () => Promise<void>;
+}
+
+/** What the stub answers unless a test says otherwise. */
+export const ACCEPTED: ExportResult = { accepted_spans: 1, rejected_spans: 0, message: "" };
+
+/** Starts a server on a free loopback port: limits of 1 and 4 MiB, every sender let in. */
+export async function startServer(changes: Partial<OtlpHttpOptions> = {}): Promise<TestServer> {
+  const exported: Exported[] = [];
+  const observed: (readonly [number, number])[] = [];
+  const { exportTraces, ...others } = changes;
+  const server = createOtlpHttpServer({
+    max_body_bytes: 1024 * 1024,
+    max_in_flight_bytes: 4 * 1024 * 1024,
+    authenticate: () => "default",
+    observe: (status, body_bytes) => observed.push([status, body_bytes]),
+    ...others,
+    exportTraces(body, encoding, project_id) {
+      exported.push({ body: Buffer.from(body).toString("latin1"), encoding, project_id });
+      return exportTraces?.(body, encoding, project_id) ?? Promise.resolve(ACCEPTED);
+    },
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    exported,
+    observed,
+    close: async () => {
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** An answer as it came over the wire. */
+export interface Answer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: Uint8Array;
+}
+
+export interface Request {
+  readonly method?: string;
+  readonly path?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  /** Sent in chunks of this many bytes and without Content-Length. */
+  readonly chunk_bytes?: number;
+}
+
+/** Sends one request by node:http on a connection of its own. JSON unless the headers say else. */
+export async function send(server: TestServer, options: Request = {}): Promise<Answer> {
+  const body = Buffer.from(options.body ?? "{}");
+  const { chunk_bytes } = options;
+  const request = httpRequest({
+    port: server.port,
+    host: "127.0.0.1",
+    agent: false,
+    method: options.method ?? "POST",
+    path: options.path ?? "/v1/traces",
+    headers: {
+      ...(chunk_bytes === undefined ? { "content-length": String(body.length) } : {}),
+      ...(options.headers ?? { "content-type": "application/json" }),
+    },
+  });
+  const answered = once(request, "response");
+  const step_bytes = chunk_bytes ?? body.length + 1;
+  for (let start = 0; start < body.length; start += step_bytes) {
+    request.write(body.subarray(start, start + step_bytes));
+  }
+  request.end();
+  const [response] = (await answered) as [
+    NodeJS.ReadableStream & { statusCode: number } & {
+      headers: Record<string, string>;
+    },
+  ];
+  const pieces: Uint8Array[] = [];
+  for await (const piece of response) pieces.push(piece as unknown as Uint8Array);
+  return {
+    status: response.statusCode,
+    headers: new Map(Object.entries(response.headers)),
+    body: Buffer.concat(pieces),
+  };
+}
+
+/** A connection that sends exactly the bytes it is told to and reads whole answers. */
+export class RawClient {
+  readonly socket: Socket;
+  #received = Buffer.alloc(0);
+  /** What broke the connection; null while nothing did. */
+  error: Error | null = null;
+  #closed = false;
+
+  constructor(port: number) {
+    this.socket = connect(port, "127.0.0.1");
+    this.socket.on("data", (piece) => {
+      this.#received = Buffer.concat([this.#received, piece]);
+    });
+    this.socket.on("error", (error) => {
+      this.error = error;
+    });
+    this.socket.on("close", () => {
+      this.#closed = true;
+    });
+  }
+
+  /** Hands bytes to the kernel; resolves when it has taken them or the connection broke. */
+  async write(bytes: Uint8Array | string): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.socket.write(bytes, () => resolve());
+    });
+  }
+
+  /** The next answer, interim ones such as 100 included; null when the connection ended without. */
+  async readAnswer(): Promise<Answer | null> {
+    for (;;) {
+      const answer = this.#takeAnswer();
+      if (answer !== null || this.#closed) return answer;
+      await new Promise<void>((resolve) => {
+        const next = () => {
+          this.socket.off("data", next);
+          this.socket.off("close", next);
+          resolve();
+        };
+        this.socket.on("data", next);
+        this.socket.on("close", next);
+      });
+    }
+  }
+
+  #takeAnswer(): Answer | null {
+    const end = this.#received.indexOf("\r\n\r\n");
+    if (end === -1) return null;
+    const [first = "", ...lines] = this.#received.subarray(0, end).toString("latin1").split("\r\n");
+    const headers = new Map(
+      lines.map((line) => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()] as const;
+      }),
+    );
+    const bodyEnd = end + 4 + Number(headers.get("content-length") ?? 0);
+    if (this.#received.length < bodyEnd) return null;
+    const body = this.#received.subarray(end + 4, bodyEnd);
+    this.#received = this.#received.subarray(bodyEnd);
+    return { status: Number(first.split(" ")[1]), headers, body };
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
+
+/** The head of a POST to /v1/traces with these further header lines. */
+export function head(...lines: string[]): string {
+  return ["POST /v1/traces HTTP/1.1", "Host: collector", ...lines, "", ""].join("\r\n");
+}

@@ -1,0 +1,143 @@
+/**
+ * What the receiver answers: OTLP export responses, and `google.rpc.Status` for every error, in the
+ * encoding of the request (OTLP 1.11 "OTLP/HTTP Response"). The one place where an error becomes an
+ * HTTP status.
+ */
+import { PermanentError, RetryableError } from "../../schemas/errors.ts";
+
+export type OtlpEncoding = "protobuf" | "json";
+
+export interface Reply {
+  readonly status: number;
+  /** Exact: clients compare it byte by byte before they read partial_success. */
+  readonly content_type: string;
+  readonly body: Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What came of an export request. */
+export interface ExportResult {
+  readonly accepted_spans: number;
+  readonly rejected_spans: number;
+  /** For the developer of the sender; empty when there is nothing to say. */
+  readonly message: string;
+}
+
+export const CONTENT_TYPES: Readonly<Record<OtlpEncoding, string>> = {
+  protobuf: "application/x-protobuf",
+  json: "application/json",
+};
+
+/** Codes of google.rpc.Code that are used. */
+const RPC = {
+  invalid_argument: 3,
+  not_found: 5,
+  permission_denied: 7,
+  resource_exhausted: 8,
+  unimplemented: 12,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+/** HTTP status and RPC code of permanent errors; any other is 400. */
+const PERMANENT_STATUS: ReadonlyMap<string, readonly [number, number]> = new Map([
+  ["unauthenticated", [401, RPC.unauthenticated]],
+  ["unknown_path", [404, RPC.not_found]],
+  ["unsupported_signal", [404, RPC.unimplemented]],
+  ["method_not_allowed", [405, RPC.unimplemented]],
+  ["body_too_large", [413, RPC.resource_exhausted]],
+  ["unsupported_media_type", [415, RPC.invalid_argument]],
+  ["unsupported_encoding", [415, RPC.invalid_argument]],
+]);
+
+/** Longest message of an answer, characters: it must stay far below clients' 4 MiB. */
+const MAX_MESSAGE_LENGTH = 2_000;
+/** SDKs give up after about ten seconds in all, so they are asked back soon (reliability.md 1.8). */
+const RETRY_AFTER_S = "1";
+
+const encoder = new TextEncoder();
+
+/** The message as it is sent: short, and without half characters, which JSON parsers refuse. */
+function cutMessage(message: string): string {
+  return message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
+}
+
+/** Protobuf bytes of a varint field; nothing when zero, which is the default. */
+function varintField(field: number, value: number): number[] {
+  if (value === 0) return [];
+  const bytes = [field << 3];
+  let rest = value;
+  while (rest >= 0x80) {
+    bytes.push((rest % 0x80) | 0x80);
+    rest = Math.floor(rest / 0x80);
+  }
+  return [...bytes, rest];
+}
+
+/** Protobuf bytes of a length-delimited field; nothing when empty. */
+function bytesField(field: number, value: readonly number[] | Uint8Array): number[] {
+  if (value.length === 0) return [];
+  const [, ...length] = varintField(0, value.length);
+  return [(field << 3) | 2, ...length, ...value];
+}
+
+/** The answer to an accepted request; partial_success is left out when there is nothing in it. */
+export function exportReply(encoding: OtlpEncoding, result: ExportResult): Reply {
+  const { rejected_spans } = result;
+  const message = cutMessage(result.message);
+  const plain = rejected_spans === 0 && message === "";
+  if (encoding === "json") {
+    // 64-bit integers are strings in OTLP/JSON output.
+    const partial = {
+      partialSuccess: { rejectedSpans: String(rejected_spans), errorMessage: message },
+    };
+    return jsonReply(200, plain ? {} : partial);
+  }
+  const partial = [...varintField(1, rejected_spans), ...bytesField(2, encoder.encode(message))];
+  return {
+    status: 200,
+    content_type: CONTENT_TYPES.protobuf,
+    body: Uint8Array.from(bytesField(1, partial)),
+  };
+}
+
+/** The answer to a refused request. Whatever is not known to be permanent may be tried again. */
+export function errorReply(encoding: OtlpEncoding, error: unknown): Reply {
+  if (error instanceof PermanentError) {
+    const [status, code] = PERMANENT_STATUS.get(error.code) ?? [400, RPC.invalid_argument];
+    return statusReply(encoding, status, code, error.message, permanentHeaders(error.code));
+  }
+  const message =
+    error instanceof RetryableError ? error.message : "Not stored because of an internal error.";
+  return statusReply(encoding, 503, RPC.unavailable, message, { "retry-after": RETRY_AFTER_S });
+}
+
+function permanentHeaders(code: string): Record<string, string> {
+  if (code === "unauthenticated") return { "www-authenticate": "Bearer" };
+  if (code === "method_not_allowed") return { allow: "POST" };
+  return {};
+}
+
+function statusReply(
+  encoding: OtlpEncoding,
+  status: number,
+  code: number,
+  text: string,
+  headers: Record<string, string>,
+): Reply {
+  const message = cutMessage(text);
+  if (encoding === "json") return { ...jsonReply(status, { code, message }), headers };
+  const body = Uint8Array.from([
+    ...varintField(1, code),
+    ...bytesField(2, encoder.encode(message)),
+  ]);
+  return { status, content_type: CONTENT_TYPES.protobuf, body, headers };
+}
+
+function jsonReply(status: number, value: unknown): Reply {
+  return {
+    status,
+    content_type: CONTENT_TYPES.json,
+    body: encoder.encode(JSON.stringify(value)),
+  };
+}

@@ -1,0 +1,145 @@
+/**
+ * Writes `docs/reference/` from the code, so that it cannot say anything else. `npm run generate`
+ * rewrites the pages; `test/docs.test.ts` fails when they are stale.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { makeCollectorMetrics } from "../collector/metrics.ts";
+import { makeOpenApi } from "../query-api/openapi.ts";
+import { SETTINGS, type Setting } from "../schemas/settings.ts";
+import { DIMENSIONS, MEASURES } from "../schemas/usage.ts";
+
+const REFERENCE = new URL("./reference/", import.meta.url);
+const MIGRATIONS = new URL("../clickhouse/migrations/", import.meta.url);
+
+/** A row of a Markdown table; bars and line breaks in a cell would break it. */
+function row(cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
+}
+
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [row(titles), row(titles.map(() => "---")), ...rows.map((cells) => row(cells))].join("\n");
+}
+
+function page(title: string, ...parts: string[]): string {
+  return `# ${title}\n\nGenerated from the code by \`npm run generate\`.\n\n${parts.join("\n\n")}\n`;
+}
+
+function settingsPage(): string {
+  const rows = Object.entries<Setting>(SETTINGS).map(([name, setting]) => [
+    `\`${name}\``,
+    setting.default === null ? "unset" : `\`${setting.default}\``,
+    setting.description,
+  ]);
+  return page(
+    "Settings",
+    "Environment variables, all optional. A value that cannot be used, or a `SPANLEDGER_` variable " +
+      "that is none of these, stops the start with every problem named.",
+    table(["Name", "Default", "Meaning"], rows),
+  );
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly in: string;
+  readonly description?: string;
+}
+
+interface Operation {
+  readonly summary: string;
+  readonly parameters: readonly Parameter[];
+  readonly responses: Readonly<Record<string, unknown>>;
+}
+
+function apiPage(): string {
+  const { paths } = makeOpenApi("") as {
+    paths: Record<string, { get: Operation }>;
+  };
+  const routes = Object.entries(paths).map(([path, { get }]) => {
+    const rows = get.parameters.map(({ name, description, ...rest }) => [
+      `\`${name}\``,
+      rest.in,
+      description ?? "",
+    ]);
+    const parameters =
+      rows.length === 0 ? "No parameters." : table(["Parameter", "In", "Meaning"], rows);
+    const statuses = Object.keys(get.responses).join(", ");
+    return `## GET ${path}\n\n${get.summary}.\n\n${parameters}\n\nStatus: ${statuses}.`;
+  });
+  const measures = Object.entries(MEASURES).map(([name, measure]) => [
+    `\`${name}\``,
+    measure.description,
+  ]);
+  const dimensions = Object.entries(DIMENSIONS).map(([name, dimension]) => [
+    `\`${name}\``,
+    dimension.description,
+    dimension.sources.join(", "),
+  ]);
+  return page(
+    "Query API",
+    "The full schemas of every answer are at `/openapi.json`. An unknown parameter is an error (400). " +
+      'Errors have one shape: `{"error":{"code","message","details"}}`.',
+    ...routes,
+    `## Measures\n\n${table(["Measure", "Meaning"], measures)}`,
+    `## Dimensions\n\nGroup by them, or filter with a parameter of the same name.\n\n${table(
+      ["Dimension", "Meaning", "Answered from"],
+      dimensions,
+    )}`,
+  );
+}
+
+async function metricsPage(): Promise<string> {
+  const { registry } = makeCollectorMetrics();
+  const metrics = await registry.getMetricsAsJSON();
+  const rows = metrics.map(({ name, type, help }) => [`\`${name}\``, String(type), help]);
+  return page(
+    "Metrics",
+    "Prometheus text at `/metrics`.",
+    table(["Metric", "Type", "Meaning"], rows),
+  );
+}
+
+/** The comment that opens a migration, without its marks. */
+function describeMigration(sql: string): string {
+  return sql
+    .split("\n")
+    .filter((line) => line.startsWith("-- ") && !line.startsWith("-- kind:"))
+    .map((line) => line.slice(3))
+    .join(" ");
+}
+
+function tablesPage(): string {
+  const parts = readdirSync(MIGRATIONS)
+    .filter((file) => file.endsWith(".sql"))
+    .sort()
+    .map((file) => {
+      const sql = readFileSync(new URL(file, MIGRATIONS), "utf8");
+      const [, kind = "", name = ""] = /CREATE (TABLE|VIEW) IF NOT EXISTS (\w+)/.exec(sql) ?? [];
+      const rows = [...sql.matchAll(/^ {2}(\w+) ([^\n]+?),?$/gm)]
+        .filter(() => kind === "TABLE")
+        .filter(([, column = ""]) => !/^(INDEX|fsync|vertical|merge)/.test(column))
+        .map(([, column = "", rest = ""]) => [
+          `\`${column}\``,
+          `\`${rest.replace(/ (COMMENT|CODEC|DEFAULT) ?.*$/, "")}\``,
+          /COMMENT '([^']*)'/.exec(rest)?.[1] ?? "",
+        ]);
+      const columns = rows.length === 0 ? "" : `\n\n${table(["Column", "Type", "Meaning"], rows)}`;
+      return `## ${name} (${kind.toLowerCase()})\n\n${describeMigration(sql)}${columns}`;
+    });
+  return page("Tables and views", ...parts);
+}
+
+/** The pages by file name. */
+export async function referencePages(): Promise<Record<string, string>> {
+  return {
+    "settings.md": settingsPage(),
+    "api.md": apiPage(),
+    "metrics.md": await metricsPage(),
+    "tables.md": tablesPage(),
+  };
+}
+
+if (process.argv[1] === import.meta.filename) {
+  for (const [file, text] of Object.entries(await referencePages())) {
+    writeFileSync(new URL(file, REFERENCE), text);
+  }
+}

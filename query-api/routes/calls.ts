@@ -1,0 +1,102 @@
+/** `GET /v1/calls`: the rows of the ledger, newest first, page by page. */
+import type { Engine, Params } from "../../clickhouse/engine.ts";
+import { loadQuery } from "../../clickhouse/queries.ts";
+import { type CallsAnswer, CallsQuery, MAX_INSTANT_MS } from "../../schemas/api.ts";
+import { DIMENSION_NAMES } from "../../schemas/usage.ts";
+import { callOfRow, type StoredCall } from "../call-row.ts";
+import { ApiError } from "../errors.ts";
+import { parseQuery, readFilters, resolveRange, type TimeRange } from "../request.ts";
+
+const DEFAULT_LIMIT = 100;
+
+/** Where the next page begins: the last row of this one, and the range the pages share. */
+interface Cursor extends TimeRange {
+  readonly start_ns: string;
+  readonly trace_id: string;
+  readonly span_id: string;
+}
+
+/** Answers a page of calls of one project. */
+export async function answerCalls(
+  engine: Engine,
+  project_id: string,
+  url: string,
+  now_ms: number,
+): Promise<CallsAnswer> {
+  const query = parseQuery(url, CallsQuery);
+  const cursor = query.cursor === undefined ? null : readCursor(query.cursor);
+  if (cursor !== null) refuseOtherRange(query, cursor);
+  // Pages keep the range of the first one, so that "now" does not move between them.
+  const range = cursor ?? resolveRange(query, now_ms);
+  const limit = query.limit ?? DEFAULT_LIMIT;
+  const filters = readFilters(query);
+  const params: Record<string, Params[string]> = {
+    project_id,
+    from_s: (range.from_ms / 1000).toFixed(3),
+    to_s: (range.to_ms / 1000).toFixed(3),
+    status: query.status ?? "",
+    trace_id: query.trace_id ?? "",
+    cursor_ns: cursor?.start_ns ?? "0", // without a cursor its trace is empty
+    cursor_trace_id: cursor?.trace_id ?? "",
+    cursor_span_id: cursor?.span_id ?? "",
+    limit: limit + 1,
+  };
+  for (const name of DIMENSION_NAMES) params[name] = filters[name] ?? [];
+  const found = await engine.query<StoredCall>(loadQuery("select_calls"), params);
+  const page = found.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    from: new Date(range.from_ms).toISOString(),
+    to: new Date(range.to_ms).toISOString(),
+    calls: page.map((row) => callOfRow(row)),
+    next_cursor:
+      found.length > limit && last !== undefined
+        ? writeCursor({
+            from_ms: range.from_ms,
+            to_ms: range.to_ms,
+            start_ns: last.start_ns,
+            trace_id: last.trace_id,
+            span_id: last.span_id,
+          })
+        : null,
+  };
+}
+
+function writeCursor(cursor: Cursor): string {
+  const fields = [cursor.from_ms, cursor.to_ms, cursor.start_ns, cursor.trace_id, cursor.span_id];
+  return Buffer.from(fields.join(":")).toString("base64url");
+}
+
+function refuseCursor(message: string): never {
+  throw new ApiError(400, "invalid_cursor", message, [{ path: "cursor", message }]);
+}
+
+/** Reads a cursor; only the very text that `writeCursor` writes is one. */
+function readCursor(text: string): Cursor {
+  const match = /^(\d{1,15}):(\d{1,15}):(\d{1,19}):([0-9a-f]{32}):([0-9a-f]{16})$/.exec(
+    Buffer.from(text, "base64url").toString(),
+  );
+  const cursor: Cursor = {
+    from_ms: Number(match?.[1]),
+    to_ms: Number(match?.[2]),
+    start_ns: match?.[3] ?? "0",
+    trace_id: match?.[4] ?? "",
+    span_id: match?.[5] ?? "",
+  };
+  const start_ms = BigInt(cursor.start_ns) / 1_000_000n;
+  const isOurs =
+    match !== null &&
+    cursor.to_ms <= MAX_INSTANT_MS &&
+    start_ms >= cursor.from_ms &&
+    start_ms < cursor.to_ms &&
+    writeCursor(cursor) === text;
+  if (!isOurs) refuseCursor("cursor is not one that this server gave");
+  return cursor;
+}
+
+/** A range beside a cursor must be the cursor's: it would otherwise be ignored. */
+function refuseOtherRange(query: CallsQuery, range: TimeRange): void {
+  const same =
+    (query.from ?? range.from_ms) === range.from_ms && (query.to ?? range.to_ms) === range.to_ms;
+  if (!same) refuseCursor("cursor is of another range of time; leave from and to as they were");
+}

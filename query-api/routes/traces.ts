@@ -1,0 +1,181 @@
+/** `GET /v1/traces/{trace_id}`: all spans of a trace, with the cost of every node. */
+import type { Engine } from "../../clickhouse/engine.ts";
+import { loadQuery } from "../../clickhouse/queries.ts";
+import type { TraceAnswer } from "../../schemas/api.ts";
+import type { CallRow } from "../../schemas/call.ts";
+import { SPAN_KINDS } from "../../schemas/span.ts";
+import { formatTimestamp, formatUsd, parseUsd } from "../../schemas/units.ts";
+import { callOfRow, parentOrNull, type StoredCall } from "../call-row.ts";
+import { ApiError } from "../errors.ts";
+
+/** Spans of one answer; traces beyond it are cut and say so. */
+export const MAX_TRACE_SPANS = 10_000;
+
+interface StoredSpan extends StoredCall {
+  readonly name: string;
+  readonly kind: number;
+  readonly status_message: string;
+  readonly span_class: TraceAnswer["spans"][number]["span_class"];
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly resource_attributes: Readonly<Record<string, string>>;
+  readonly event_times_ns: readonly string[];
+  readonly event_names: readonly string[];
+  readonly event_attributes: readonly Readonly<Record<string, string>>[];
+}
+
+/** Answers one trace of one project; 404 when the project has no such trace. */
+export async function answerTrace(
+  engine: Engine,
+  project_id: string,
+  trace_id: string,
+): Promise<TraceAnswer> {
+  if (!/^[0-9a-fA-F]{32}$/.test(trace_id)) {
+    const message = "trace_id must be 32 hexadecimal digits";
+    throw new ApiError(400, "invalid_trace_id", message, [{ path: "trace_id", message }]);
+  }
+  const found = await engine.query<StoredSpan>(loadQuery("select_trace"), {
+    project_id,
+    trace_id: trace_id.toLowerCase(),
+    limit: MAX_TRACE_SPANS + 1,
+  });
+  if (found.length === 0) {
+    throw new ApiError(404, "trace_not_found", "There is no such trace.");
+  }
+  const rows = found.slice(0, MAX_TRACE_SPANS);
+  const calls = rows.map((row) => (row.span_class === "billable" ? callOfRow(row) : null));
+  const costs = costOfSubtrees(rows, calls);
+  const starts = rows.map((row) => BigInt(row.start_ns));
+  const start_ns = starts.reduce((first, start) => (start < first ? start : first));
+  const end_ns = rows.reduce((last, row) => {
+    const end = BigInt(row.start_ns) + BigInt(row.duration_ns);
+    return end > last ? end : last;
+  }, start_ns);
+  return {
+    trace_id: trace_id.toLowerCase(),
+    start_time: formatTimestamp(start_ns),
+    duration_ns: Number(end_ns - start_ns),
+    truncated: found.length > MAX_TRACE_SPANS,
+    ...sumCalls(calls.filter((call) => call !== null)),
+    spans: rows.map((row, index) => {
+      const cost = costs.get(row.span_id);
+      return {
+        span_id: row.span_id,
+        parent_span_id: parentOrNull(row.parent_span_id),
+        name: row.name,
+        kind: SPAN_KINDS[row.kind] ?? String(row.kind),
+        start_time: formatTimestamp(BigInt(row.start_ns)),
+        duration_ns: Number(row.duration_ns),
+        status: row.status,
+        status_message: row.status_message === "" ? null : row.status_message,
+        service_name: row.service_name === "" ? null : row.service_name,
+        span_class: row.span_class,
+        reason: row.reason,
+        cost_usd: cost === undefined ? null : formatUsd(cost),
+        attributes: { ...row.attributes },
+        resource_attributes: { ...row.resource_attributes },
+        events: row.event_names.map((name, event) => ({
+          time: formatTimestamp(BigInt(row.event_times_ns[event] ?? 0)),
+          name,
+          attributes: { ...row.event_attributes[event] },
+        })),
+        call: calls[index] ?? null,
+      };
+    }),
+  };
+}
+
+/**
+ * Picodollars of each span and all below it; spans above no priced call are left out. Leaves first,
+ * each span hands its sum to its parent once, so that long chains cost no more than flat traces.
+ * Parents that form a ring are never leaves: each of them gets the sum of the ring.
+ */
+function costOfSubtrees(
+  rows: readonly StoredSpan[],
+  calls: readonly (CallRow | null)[],
+): Map<string, bigint> {
+  const parents = new Map(rows.map((row) => [row.span_id, row.parent_span_id]));
+  const costs = new Map<string, bigint>();
+  const add = (span_id: string, cost: bigint | undefined) => {
+    if (cost !== undefined) costs.set(span_id, (costs.get(span_id) ?? 0n) + cost);
+  };
+  for (const call of calls) {
+    if (call?.cost_usd != null) add(call.span_id, parseUsd(call.cost_usd) ?? 0n);
+  }
+  const open_children = new Map([...parents.keys()].map((span_id) => [span_id, 0]));
+  for (const parent of parents.values()) {
+    const count = open_children.get(parent);
+    if (count !== undefined) open_children.set(parent, count + 1);
+  }
+  const leaves = [...parents.keys()].filter((span_id) => open_children.get(span_id) === 0);
+  for (let leaf = leaves.pop(); leaf !== undefined; leaf = leaves.pop()) {
+    open_children.delete(leaf);
+    const parent = parents.get(leaf) ?? "";
+    const count = open_children.get(parent);
+    if (count === undefined) continue;
+    add(parent, costs.get(leaf));
+    open_children.set(parent, count - 1);
+    if (count === 1) leaves.push(parent);
+  }
+  for (const ring of ringsOf(open_children.keys(), parents)) {
+    const known = ring.flatMap((span_id) => costs.get(span_id) ?? []);
+    if (known.length === 0) continue;
+    const sum = known.reduce((total, cost) => total + cost, 0n);
+    for (const span_id of ring) costs.set(span_id, sum);
+  }
+  return costs;
+}
+
+/** The rings that the spans form, each of which has its parent among them. */
+function ringsOf(span_ids: Iterable<string>, parents: ReadonlyMap<string, string>): string[][] {
+  const rings: string[][] = [];
+  const seen = new Set<string>();
+  for (const first of span_ids) {
+    const ring: string[] = [];
+    for (let span_id = first; !seen.has(span_id); span_id = parents.get(span_id) ?? first) {
+      seen.add(span_id);
+      ring.push(span_id);
+    }
+    if (ring.length > 0) rings.push(ring);
+  }
+  return rings;
+}
+
+function addKnown(total: number | null, value: number | null): number | null {
+  return value === null ? total : (total ?? 0) + value;
+}
+
+function sumCalls(calls: readonly CallRow[]): Pick<TraceAnswer, "totals" | "coverage"> {
+  let input: number | null = null;
+  let output: number | null = null;
+  let cost: bigint | null = null;
+  let known = 0;
+  let priced = 0;
+  for (const call of calls) {
+    input = addKnown(input, call.input_total);
+    output = addKnown(output, call.output_total);
+    if (call.cost_usd !== null) cost = (cost ?? 0n) + (parseUsd(call.cost_usd) ?? 0n);
+    for (const [name, tokens] of Object.entries(call.tokens)) {
+      known += tokens ?? 0;
+      if (call.cost[name as keyof CallRow["cost"]] !== null) priced += tokens ?? 0;
+    }
+  }
+  const count = (test: (call: CallRow) => boolean) => calls.filter((call) => test(call)).length;
+  return {
+    totals: {
+      calls: calls.length,
+      errors: count((call) => call.status === "error"),
+      input_total: input,
+      output_total: output,
+      cost_usd: cost === null ? null : formatUsd(cost),
+    },
+    coverage: {
+      calls: calls.length,
+      calls_missing_usage: count(
+        (call) => call.usage_status === "missing" && call.cost_status !== "priced",
+      ),
+      calls_estimated: count((call) => call.usage_status === "estimated"),
+      calls_unpriced: count((call) => call.cost_status !== "priced"),
+      tokens_priced_share: known === 0 ? null : priced / known,
+    },
+  };
+}

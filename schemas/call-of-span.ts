@@ -1,0 +1,96 @@
+/**
+ * The ledger row of a span, for `explain`. The server answers the same row from the table `spans`
+ * (`query-api/call-row.ts`); a test holds the two against each other over every capture.
+ */
+import type { CallRow } from "./call.ts";
+import { type Attributes, type AttributeValue, type Span, totalCost } from "./span.ts";
+import {
+  INPUT_CLASSES,
+  OUTPUT_CLASSES,
+  sumClasses,
+  TOKEN_CLASSES,
+  type TokenClass,
+} from "./tokens.ts";
+import { formatTimestamp, formatUsd } from "./units.ts";
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Lower-case hex of an id. */
+export function formatId(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += HEX[byte];
+  return text;
+}
+
+/** Values of the classes by name. */
+export function nameClasses<Value>(values: readonly Value[]): Record<TokenClass, Value> {
+  return Object.fromEntries(
+    TOKEN_CLASSES.map((name, index) => [name, values[index] as Value]),
+  ) as Record<TokenClass, Value>;
+}
+
+function orNull(text: string): string | null {
+  return text === "" ? null : text;
+}
+
+function tagText(value: AttributeValue): string {
+  return typeof value === "string" ? value : "";
+}
+
+function namedTags(tags: Attributes): Record<string, string> {
+  return Object.fromEntries(
+    tags.keys.map((key, index) => [key, tagText(tags.values[index] ?? null)]),
+  );
+}
+
+/** The row of a span that counts (its class is billable). */
+export function callOfSpan(span: Span): CallRow {
+  const trace_id = formatId(span.trace_id);
+  const span_id = formatId(span.span_id);
+  const parent = formatId(span.parent_span_id);
+  const cost = totalCost(span);
+  return {
+    call_id: `${trace_id}-${span_id}`,
+    project: span.project_id,
+    trace_id,
+    span_id,
+    parent_span_id: /^0*$/.test(parent) ? null : parent,
+    start_time: formatTimestamp(span.start_ns),
+    duration_ns: Number(span.duration_ns),
+    ttft_ns: span.ttft_ns === null ? null : Number(span.ttft_ns),
+    provider: orNull(span.provider),
+    operation: orNull(span.operation),
+    request_model: orNull(span.request_model),
+    response_model: orNull(span.response_model),
+    response_id: orNull(span.response_id),
+    streaming: span.streaming,
+    status: span.status === "error" ? "error" : "ok",
+    error_type: orNull(span.error_type),
+    http_status: span.http_status === 0 ? null : span.http_status,
+    finish_reason: orNull(span.finish_reason),
+    service_tier: orNull(span.service_tier),
+    tokens: nameClasses(span.tokens),
+    input_total: sumClasses(span.tokens, INPUT_CLASSES),
+    output_total: sumClasses(span.tokens, OUTPUT_CLASSES),
+    usage_status: span.usage_status === "none" ? "missing" : span.usage_status,
+    provider_calls: span.provider_calls,
+    cost_usd: cost === null ? null : formatUsd(cost),
+    cost: nameClasses(span.cost.map((value) => (value === null ? null : formatUsd(value)))),
+    price_id: orNull(span.price_id),
+    cost_status: span.cost_status === "none" ? "unpriced" : span.cost_status,
+    client_cost_usd: span.client_cost === null ? null : formatUsd(span.client_cost),
+    service_name: orNull(span.service_name),
+    environment: orNull(span.environment),
+    user_id: orNull(span.user_id),
+    session_id: orNull(span.session_id),
+    agent_name: orNull(span.agent_name),
+    tags: namedTags(span.tags),
+    dialect: span.dialect,
+    scope_name: orNull(span.scope_name),
+    scope_version: orNull(span.scope_version),
+    signal: span.signal,
+    duplicates: 0,
+    suspected_duplicate: false,
+    reason: span.reason,
+  };
+}

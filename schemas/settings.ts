@@ -1,0 +1,177 @@
+/**
+ * Every setting of the programs: name, default, limits and meaning. All are optional. One list for
+ * the reader (`cli/config.ts`), the help text and `docs/reference/settings.md`.
+ */
+import { z } from "zod";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+/** host:port, [ipv6]:port; port 0 takes a free one. */
+const address = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/, "must be host:port")
+  .transform((text) => {
+    const colon = text.lastIndexOf(":");
+    return {
+      host: text.slice(0, colon).replace(/^\[|\]$/g, ""),
+      port: Number(text.slice(colon + 1)),
+    };
+  })
+  .refine(({ port }) => port <= 65_535, "the port must be at most 65535");
+
+export type Address = z.infer<typeof address>;
+
+const flag = z
+  .string()
+  .toLowerCase()
+  .pipe(z.enum(["true", "false", "1", "0"], { error: 'must be "true" or "false"' }))
+  .transform((text) => text === "true" || text === "1");
+
+const integer = (minimum: number, maximum: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, "must be a whole number")
+    .transform(Number)
+    .pipe(z.number().min(minimum).max(maximum));
+
+export interface Setting {
+  readonly schema: z.ZodType;
+  /** The default, as one would write it; null when the setting is unset by default. */
+  readonly default: string | null;
+  readonly description: string;
+  /** Never printed. */
+  readonly secret?: boolean;
+}
+
+/** The settings in the order people meet them. */
+export const SETTINGS = {
+  SPANLEDGER_DATA_DIR: {
+    schema: z.string().min(1),
+    default: "./data",
+    description: "Directory of the write-ahead log and the embedded database.",
+  },
+  SPANLEDGER_OTLP_HTTP: {
+    schema: address,
+    default: "127.0.0.1:4318",
+    description: "Where OTLP/HTTP is received. A port of 0 takes a free one.",
+  },
+  SPANLEDGER_HTTP: {
+    schema: address,
+    default: "127.0.0.1:8080",
+    description: "Where the query API listens. A port of 0 takes a free one.",
+  },
+  SPANLEDGER_MONITOR: {
+    schema: address,
+    default: "127.0.0.1:8888",
+    description:
+      "Where a collector that runs alone serves /healthz, /readyz and /metrics. " +
+      "With `serve` they are on SPANLEDGER_HTTP.",
+  },
+  SPANLEDGER_CLICKHOUSE_URL: {
+    schema: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }),
+    default: null,
+    description:
+      "ClickHouse server as http://user:password@host:8123/database. Unset: ClickHouse runs embedded.",
+    secret: true,
+  },
+  SPANLEDGER_API_KEY: {
+    schema: z.string().min(24, "must have at least 24 characters"),
+    default: null,
+    description:
+      "Key that every request must carry as `Authorization: Bearer` or `x-api-key`. " +
+      "Required to listen on any address but loopback.",
+    secret: true,
+  },
+  SPANLEDGER_CAPTURE_CONTENT: {
+    schema: flag,
+    default: "false",
+    description:
+      "Store prompts, answers and other content. Off: it is dropped before anything is stored.",
+  },
+  SPANLEDGER_MAX_BODY_BYTES: {
+    schema: integer(KIB, GIB),
+    default: String(64 * MIB),
+    description: "Largest request body, before and after decompression, bytes.",
+  },
+  SPANLEDGER_MAX_IN_FLIGHT_BYTES: {
+    schema: integer(KIB, 16 * GIB),
+    default: String(256 * MIB),
+    description: "Bodies being worked on at once, bytes; above it senders get 503 and come back.",
+  },
+  SPANLEDGER_MAX_FUTURE_S: {
+    schema: integer(0, 366 * 86_400),
+    default: "86400",
+    description: "How far in the future a span may start, seconds; later ones are rejected.",
+  },
+  SPANLEDGER_WAL_MAX_BYTES: {
+    schema: integer(MIB, 1024 * GIB),
+    default: String(10 * GIB),
+    description:
+      "Disk the write-ahead log may use while ClickHouse is away, bytes; then senders get 503.",
+  },
+  SPANLEDGER_INSERT_MAX_ROWS: {
+    schema: integer(1, 1_000_000),
+    default: "100000",
+    description: "Rows of one INSERT under load.",
+  },
+  SPANLEDGER_INSERT_MAX_AGE_MS: {
+    schema: integer(1, 60_000),
+    default: "500",
+    description: "Longest a span waits for its INSERT when traffic is low, ms.",
+  },
+  SPANLEDGER_RECOMPUTE_INTERVAL_MS: {
+    schema: integer(10, 3_600_000),
+    default: "2000",
+    description: "Pause between recomputes of the rollups, ms. Answers never wait for them.",
+  },
+  SPANLEDGER_ENGINE_MEMORY_BYTES: {
+    schema: integer(256 * MIB, 1024 * GIB),
+    default: String(2 * GIB),
+    description: "Memory of the embedded engine, bytes.",
+  },
+  SPANLEDGER_QUERY_TIMEOUT_S: {
+    schema: integer(1, 3_600),
+    default: "30",
+    description: "Longest a query of the API may run, seconds.",
+  },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof SETTINGS;
+
+/** The settings after parsing, by name. */
+export type Settings = {
+  readonly [Name in SettingName]: (typeof SETTINGS)[Name]["default"] extends null
+    ? z.infer<(typeof SETTINGS)[Name]["schema"]> | null
+    : z.infer<(typeof SETTINGS)[Name]["schema"]>;
+};
+
+/** Parses settings from a map of texts; every problem is named at once. */
+export function parseSettings(
+  environment: Readonly<Record<string, string | undefined>>,
+): { settings: Settings } | { problems: string[] } {
+  const settings: Record<string, unknown> = {};
+  const problems: string[] = [];
+  for (const [name, setting] of Object.entries<Setting>(SETTINGS)) {
+    const text = environment[name] === "" ? undefined : environment[name];
+    const given = text ?? setting.default;
+    if (given === null) {
+      settings[name] = null;
+      continue;
+    }
+    const result = setting.schema.safeParse(given);
+    if (result.success) settings[name] = result.data;
+    else problems.push(`${name} ${result.error.issues[0]?.message ?? "is not valid"}`);
+  }
+  for (const name of Object.keys(environment)) {
+    if (
+      name.startsWith("SPANLEDGER_") &&
+      !(name in SETTINGS) &&
+      !name.startsWith("SPANLEDGER_TEST_")
+    ) {
+      problems.push(`${name} is not a setting of Spanledger; run "spanledger help" for the list`);
+    }
+  }
+  return problems.length > 0 ? { problems } : { settings: settings as Settings };
+}

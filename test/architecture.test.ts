@@ -1,0 +1,210 @@
+/**
+ * Who may import whom, and who may read the environment: the table is the rule, this is its check.
+ * Data flows one way; a stage imports `schemas/` and never another stage.
+ */
+import { globSync, readFileSync } from "node:fs";
+import { dirname, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+
+interface Rule {
+  /** Folders or files of ours that may be imported. */
+  readonly units: readonly string[];
+  /** Packages and Node modules that may be imported. */
+  readonly modules: readonly string[];
+}
+
+const STAGES = [
+  "receive",
+  "decode",
+  "normalize",
+  "price",
+  "columns",
+  "commit",
+  "wal",
+  "insert",
+  "recompute",
+].map((stage) => `collector/${stage}`);
+
+/** A stage that takes bytes or records and returns them: no clock, no disk, no network. */
+const PURE: Rule = { units: ["schemas"], modules: [] };
+
+/** What each folder, or single file, may import. What is not listed fails, new folders included. */
+const RULES: Readonly<Record<string, Rule>> = {
+  schemas: { units: [], modules: ["zod", "node:fs", "node:crypto"] },
+  "schemas/prices/import.ts": {
+    units: ["schemas"],
+    modules: ["@pydantic/genai-prices", "node:fs", "node:process", "node:url", "node:path", "zod"],
+  },
+  clickhouse: {
+    units: ["schemas"],
+    modules: [
+      "@clickhouse/client",
+      "node:crypto",
+      "node:fs",
+      "node:fs/promises",
+      "node:path",
+      "node:stream",
+      "zod",
+    ],
+  },
+  "collector/receive": {
+    units: ["schemas"],
+    modules: ["node:http", "node:stream", "node:util", "node:zlib"],
+  },
+  "collector/decode": PURE,
+  "collector/normalize": PURE,
+  "collector/price": PURE,
+  "collector/columns": PURE,
+  "collector/commit": PURE,
+  "collector/wal": {
+    units: ["schemas"],
+    modules: ["node:fs/promises", "node:path", "node:process", "node:zlib"],
+  },
+  "collector/insert": PURE,
+  "collector/recompute": { units: ["schemas", "clickhouse"], modules: [] },
+  "collector/pipeline.ts": { units: ["schemas", ...STAGES], modules: [] },
+  "collector/collector.ts": {
+    units: ["schemas", "clickhouse", "collector", "collector/pipeline.ts", ...STAGES],
+    modules: ["node:crypto", "node:fs/promises", "node:http", "node:path"],
+  },
+  collector: { units: ["schemas"], modules: ["prom-client"] },
+  "query-api": { units: ["schemas", "clickhouse"], modules: ["hono", "zod"] },
+  grafana: { units: ["schemas", "clickhouse"], modules: ["node:fs"] },
+  sdk: { units: [], modules: ["@opentelemetry/api"] },
+  cli: {
+    units: [
+      "schemas",
+      "clickhouse",
+      "collector",
+      "collector/collector.ts",
+      "collector/pipeline.ts",
+      "query-api",
+      "cli/demo",
+    ],
+    modules: [
+      "@hono/node-server",
+      "hono",
+      "node:fs",
+      "node:fs/promises",
+      "node:http",
+      "node:path",
+      "node:util",
+      "pino",
+    ],
+  },
+  "cli/demo": {
+    units: ["schemas"],
+    modules: [
+      "@opentelemetry/api",
+      "@opentelemetry/exporter-trace-otlp-http",
+      "@opentelemetry/exporter-trace-otlp-proto",
+      "@opentelemetry/resources",
+      "@opentelemetry/sdk-node",
+      "@opentelemetry/sdk-trace",
+      "node:timers/promises",
+      "node:util",
+    ],
+  },
+};
+
+/** The only files that may read the environment. */
+const ENVIRONMENT_READERS = ["cli/config.ts"];
+
+const IMPORT = /(?:\bfrom\s+|\bimport\s*\(\s*|\bimport\s+|\brequire\s*\(\s*)["']([^"']+)["']/g;
+
+/** The rule a path falls under: the file itself, then its folder, then the top-level folder. */
+function unitOf(path: string): string {
+  if (path in RULES) return path;
+  const [top = "", second = ""] = path.split("/");
+  const nested = `${top}/${second}`;
+  if (nested in RULES) return nested;
+  // A new folder of the collector is a stage and needs a rule of its own.
+  return top === "collector" && path.split("/").length > 2 ? nested : top;
+}
+
+function packageOf(specifier: string): string {
+  if (specifier.startsWith("node:")) return specifier;
+  return specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+}
+
+/** Everything in a file that breaks a rule. */
+function breaches(path: string, text: string): string[] {
+  const unit = unitOf(path);
+  const rule = RULES[unit];
+  if (rule === undefined) return [`${path}: ${unit} has no rule`];
+  const found: string[] = [];
+  for (const [, specifier = ""] of text.matchAll(IMPORT)) {
+    if (specifier.startsWith(".")) {
+      const target = posix.join(dirname(path), specifier);
+      const allowed = unitOf(target) === unit || rule.units.includes(unitOf(target));
+      if (!allowed || target.endsWith("/main.ts")) found.push(`${path}: imports ${target}`);
+    } else if (!rule.modules.includes(packageOf(specifier))) {
+      found.push(`${path}: imports ${specifier}`);
+    }
+  }
+  if (/\bprocess\.env\b|\benv\b[^\n]*from\s+["']node:process/.test(text)) {
+    if (!ENVIRONMENT_READERS.includes(path)) found.push(`${path}: reads the environment`);
+  }
+  return found;
+}
+
+const TESTS = /\.test\.ts$|\/(fixture|testdata)[^/]*\.ts$/;
+
+function sources(): string[] {
+  return globSync("{schemas,clickhouse,collector,query-api,grafana,sdk,cli}/**/*.ts", { cwd: ROOT })
+    .filter((path) => !TESTS.test(path) && !path.includes("node_modules"))
+    .sort();
+}
+
+test("every import follows the data flow, and only the configuration reads the environment", () => {
+  const paths = sources();
+  expect(paths.length, "found no sources: the rule would pass by accident").toBeGreaterThan(40);
+  expect(paths.flatMap((path) => breaches(path, readFileSync(`${ROOT}${path}`, "utf8")))).toEqual(
+    [],
+  );
+});
+
+describe("an injected breach of each kind is caught", () => {
+  const cases: readonly (readonly [string, string, string])[] = [
+    ["a stage imports a stage", "collector/decode/x.ts", 'import { a } from "../wal/wal.ts";'],
+    ["a type of another stage", "collector/price/x.ts", 'import type { A } from "../wal/wal.ts";'],
+    ["a re-export of a stage", "collector/wal/x.ts", 'export { a } from "../insert/loop.ts";'],
+    ["a dynamic import", "collector/columns/x.ts", 'const a = await import("../wal/wal.ts");'],
+    ["a bare import", "collector/decode/x.ts", 'import "../wal/wal.ts";'],
+    ["the disk in a pure stage", "collector/normalize/x.ts", 'import fs from "node:fs";'],
+    ["zod in a pure stage", "collector/decode/x.ts", 'import { z } from "zod";'],
+    [
+      "the collector in the query API",
+      "query-api/x.ts",
+      'import { a } from "../collector/metrics.ts";',
+    ],
+    [
+      "the query API in the collector",
+      "collector/x.ts",
+      'import { a } from "../query-api/app.ts";',
+    ],
+    [
+      "schemas importing the engine",
+      "schemas/x.ts",
+      'import { a } from "../clickhouse/engine.ts";',
+    ],
+    ["the command line imported", "clickhouse/x.ts", 'import { a } from "../cli/config.ts";'],
+    ["a main file imported", "cli/x.ts", 'import { a } from "./main.ts";'],
+    ["our code in the sdk", "sdk/x.ts", 'import { a } from "../schemas/units.ts";'],
+    ["grafana in the query API", "query-api/x.ts", 'import { a } from "../grafana/build.ts";'],
+    ["a package nobody decided on", "query-api/x.ts", 'import _ from "lodash";'],
+    ["a new stage without a rule", "collector/enrich/x.ts", "export const a = 1;"],
+    ["the pipeline in a stage", "collector/wal/x.ts", 'import { a } from "../pipeline.ts";'],
+    ["the environment in a stage", "collector/wal/x.ts", "export const a = process.env;"],
+    ["the environment in the command line", "cli/x.ts", 'import { env } from "node:process";'],
+  ];
+  test.each(cases)("%s", (_kind, path, text) => {
+    expect(breaches(path, text)).not.toEqual([]);
+  });
+});
