@@ -391,7 +391,7 @@ SELECT
     sumMap(usage_calls.duration_histogram) AS duration_histogram,
     sumMap(usage_calls.ttft_histogram) AS ttft_histogram
 FROM usage_calls
-WHERE (ts >= (dirty.2)) AND (ts < (dirty.3)) AND bitmapContains(dirty.1, cityHash64(project_id, bucket))
+WHERE (ts >= toDateTime64(dirty.2, 9, 'UTC')) AND (ts < toDateTime64(dirty.3, 9, 'UTC')) AND bitmapContains(dirty.1, cityHash64(project_id, bucket))
 GROUP BY
     project_id,
     bucket,
@@ -734,7 +734,7 @@ SELECT
     sumMap(usage_calls.duration_histogram) AS duration_histogram,
     sumMap(usage_calls.ttft_histogram) AS ttft_histogram
 FROM usage_calls
-WHERE (ts >= toStartOfDay(dirty.2)) AND (ts < (toStartOfDay(dirty.3) + toIntervalDay(1))) AND bitmapContains(dirty.1, cityHash64(project_id, day))
+WHERE (ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')) AND (ts < toDateTime64(toStartOfDay(dirty.3) + toIntervalDay(1), 9, 'UTC')) AND bitmapContains(dirty.1, cityHash64(project_id, day))
 GROUP BY
     project_id,
     day,
@@ -941,7 +941,7 @@ SELECT
     sumMap(map(price_id, (((((((((usage_calls.cost_input_uncached + usage_calls.cost_cache_read) + usage_calls.cost_cache_write_5m) + usage_calls.cost_cache_write_1h) + usage_calls.cost_cache_write) + usage_calls.cost_output_text) + usage_calls.cost_output_reasoning) + usage_calls.cost_input_audio) + usage_calls.cost_output_audio) + usage_calls.cost_input_image) + usage_calls.cost_output_image)) AS cost_by_price,
     uniqExactIf(session_id, session_id != '') AS sessions
 FROM usage_calls
-WHERE (ts >= toStartOfDay(dirty.2)) AND (ts < (toStartOfDay(dirty.3) + toIntervalDay(1))) AND bitmapContains(dirty.1, cityHash64(project_id, day))
+WHERE (ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')) AND (ts < toDateTime64(toStartOfDay(dirty.3) + toIntervalDay(1), 9, 'UTC')) AND bitmapContains(dirty.1, cityHash64(project_id, day))
 GROUP BY
     project_id,
     day,

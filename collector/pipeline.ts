@@ -143,11 +143,13 @@ function keepTimely(spans: Span[], decoded: DecodedTraces, options: PipelineOpti
   return timely;
 }
 
-/** The rollup buckets that the spans can change. */
+/**
+ * The rollup buckets that the spans can change: all of them, as a span that is no call may replace
+ * one that was.
+ */
 function bucketsOf(spans: readonly Span[]): [string, number][] {
   const buckets = new Map<string, [string, number]>();
   for (const span of spans) {
-    if (span.dialect === "") continue;
     const start_s = Number(span.start_ns / NANOSECONDS_PER_SECOND);
     const bucket_s = start_s - (start_s % BUCKET_S);
     const key = `${bucket_s} ${span.project_id}`;

@@ -83,8 +83,14 @@ function randomSpans(count: number, from_ms: number, to_ms: number): Span[] {
 /** Spans at the very borders of buckets, days, months and summer times, and just before them. */
 function borderSpans(): Span[] {
   const borders = [
-    ...[FIRST_MS, FIRST_MS + 900_000, FIRST_MS + DAY_MS, WHOLE.to_ms],
-    ...[RAGGED.from_ms, RAGGED.to_ms, INSIDE_A_BUCKET.from_ms, INSIDE_A_BUCKET.to_ms],
+    FIRST_MS,
+    FIRST_MS + 900_000,
+    FIRST_MS + DAY_MS,
+    WHOLE.to_ms,
+    RAGGED.from_ms,
+    RAGGED.to_ms,
+    INSIDE_A_BUCKET.from_ms,
+    INSIDE_A_BUCKET.to_ms,
     Date.UTC(2026, 2, 29, 1),
     Date.UTC(2026, 9, 25, 1),
     Date.UTC(2026, 9, 1),

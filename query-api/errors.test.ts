@@ -100,7 +100,7 @@ const BAD_QUERIES: readonly (readonly [string, string])[] = [
   ["from=2026-10-25&to=2026-10-25", "from"],
   ["from=2010-01-01&to=2026-01-01", "from"],
   ["to=1970-01-01", "from"],
-  [`user_id=${"x".repeat(1025)}`, "user_id.0"],
+  [`user_id=${"x".repeat(1025)}`, "user_id"],
   [Array.from({ length: MAX_FILTER_VALUES + 1 }, () => "user_id=a").join("&"), "user_id"],
 ];
 
@@ -110,7 +110,8 @@ test("a query that is wrong on every route is a 400 that names the parameter", a
       const refusal = await readError(`${route}?${query}`);
       expect({ query, ...refusal }).toMatchObject({ query, status: 400, path });
       expect(["invalid_query", "invalid_range"]).toContain(refusal.code);
-      expect(refusal.message.length).toBeGreaterThan(5);
+      // "limit must be ...", never the words of the validator alone.
+      expect(refusal.message).toMatch(/(^| )(must|may|is) |longer than/);
     }
   }
 });
@@ -123,12 +124,12 @@ test("a query that is wrong on one route is a 400 there", async () => {
     ["/v1/usage?tz=Europe/Berlin'", "tz"],
     ["/v1/usage?interval=minute", "interval"],
     ["/v1/usage?interval=", "interval"],
-    ["/v1/usage?group_by=", "group_by.0"],
-    ["/v1/usage?group_by=model,nothing", "group_by.1"],
-    ["/v1/usage?group_by=constructor", "group_by.0"],
-    ["/v1/usage?group_by=__proto__", "group_by.0"],
-    ["/v1/usage?measures=cost_usd,price", "measures.1"],
-    ["/v1/usage?measures=model", "measures.0"],
+    ["/v1/usage?group_by=", "group_by"],
+    ["/v1/usage?group_by=model,nothing", "group_by"],
+    ["/v1/usage?group_by=constructor", "group_by"],
+    ["/v1/usage?group_by=__proto__", "group_by"],
+    ["/v1/usage?measures=cost_usd,price", "measures"],
+    ["/v1/usage?measures=model", "measures"],
     ["/v1/usage?limit=10001", "limit"],
     ["/v1/usage?cursor=x", "cursor"],
     ["/v1/usage?status=ok", "status"],
@@ -203,13 +204,11 @@ test("dates at the edges of what can be asked for are answered", async () => {
 
 test("a request without a good key is a 401 that says how to send one", async () => {
   for (const path of ["/v1/usage", "/v1/calls", `/v1/traces/${TRACE_ID}`, "/metrics"]) {
-    for (const key of [null, "", "key-gamma", "key-alpha "]) {
-      const refusal = await readError(path, (url) =>
-        api.ask(url, key === "key-alpha " ? "x" : key),
-      );
+    for (const key of [null, "", "key-gamma"]) {
+      const refusal = await readError(path, (url) => api.ask(url, key));
       expect(refusal).toMatchObject({ status: 401, code: "unauthenticated" });
-      const { headers } = await api.ask(path, key === "key-alpha " ? "x" : key);
-      expect(headers.get("www-authenticate")).toBe("Bearer");
+      expect(refusal.message).toContain("Authorization: Bearer");
+      expect((await api.ask(path, key)).headers.get("www-authenticate")).toBe("Bearer");
     }
   }
 });

@@ -32,12 +32,12 @@ export class ApiError extends Error {
   }
 }
 
-/** The error of a request that does not fit its schema. */
+/** The error of a query that does not fit its schema; each detail names a parameter. */
 export function invalidQuery(error: z.ZodError): ApiError {
   const details = error.issues.flatMap((issue) =>
     issue.code === "unrecognized_keys"
       ? issue.keys.map((key) => ({ path: key, message: "is not a parameter of this route" }))
-      : [{ path: issue.path.join("."), message: issue.message }],
+      : [{ path: String(issue.path[0] ?? ""), message: issue.message }],
   );
   const first = details[0];
   const message =

@@ -174,8 +174,8 @@ function compilePart(
   const time = part.source === "usage_calls" ? "ts" : TIME_SQL[part.source];
   const where = [
     "project_id = {project_id:String}",
-    `${time} >= toDateTime64({from_${index}:Decimal(18, 3)}, 3, 'UTC')`,
-    `${time} < toDateTime64({to_${index}:Decimal(18, 3)}, 3, 'UTC')`,
+    `${time} >= toDateTime64({from_${index}:Decimal(18, 3)}, 9, 'UTC')`,
+    `${time} < toDateTime64({to_${index}:Decimal(18, 3)}, 9, 'UTC')`,
     ...conditions,
   ];
   return `SELECT ${selected.join(", ")} FROM ${part.source} WHERE ${where.join(" AND ")}`;

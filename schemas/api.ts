@@ -20,6 +20,10 @@ export const MAX_RANGE_S = 3_660 * 86_400;
 export const MAX_INSTANT_MS = Date.UTC(2106, 0, 1);
 /** Values of one filter. */
 export const MAX_FILTER_VALUES = 100;
+/** Characters of one value of a filter. */
+export const MAX_FILTER_LENGTH = 1024;
+/** Characters of a cursor; ours have about 130. */
+const MAX_CURSOR_LENGTH = 512;
 export const MAX_USAGE_ROWS = 10_000;
 export const MAX_CALL_ROWS = 1_000;
 
@@ -91,7 +95,7 @@ const instant = z
 
 const timeZone = z
   .string()
-  .max(64)
+  .max(64, NO_SUCH_ZONE)
   .refine((name) => canonicalTimeZone(name) !== null, NO_SUCH_ZONE)
   .describe("IANA time zone");
 
@@ -103,6 +107,10 @@ export function canonicalTimeZone(name: string): string | null {
   } catch {
     return null; // the constructor throws for zones it does not know
   }
+}
+
+function oneOf<const Names extends readonly [string, ...string[]]>(names: Names) {
+  return z.enum(names, { error: `must be one of: ${names.join(", ")}` });
 }
 
 /** A list in one parameter, separated by commas. */
@@ -121,8 +129,10 @@ function listOf<Name extends string>(names: readonly Name[], aliases: Record<str
 }
 
 const filterValues = z
-  .array(z.string().max(1024))
-  .max(MAX_FILTER_VALUES)
+  .array(
+    z.string().max(MAX_FILTER_LENGTH, `must have at most ${MAX_FILTER_LENGTH} characters a value`),
+  )
+  .max(MAX_FILTER_VALUES, `may be given at most ${MAX_FILTER_VALUES} times`)
   .describe("Give it several times to allow several values");
 
 /** Filters by dimension; a parameter may be given several times. */
@@ -135,12 +145,14 @@ const range = {
   to: instant.optional().describe("End, exclusive; default now"),
 };
 
-const wholeNumber = (minimum: number, maximum: number) =>
-  z
+const wholeNumber = (minimum: number, maximum: number) => {
+  const within = `must be a whole number from ${minimum} to ${maximum}`;
+  return z
     .string()
-    .regex(/^\d{1,9}$/, "must be a whole number")
+    .regex(/^\d{1,9}$/, within)
     .transform(Number)
-    .pipe(z.number().min(minimum).max(maximum));
+    .pipe(z.number().refine((value) => value >= minimum && value <= maximum, within));
+};
 
 export const UsageQuery = z.strictObject({
   ...range,
@@ -150,7 +162,7 @@ export const UsageQuery = z.strictObject({
   group_by: listOf<DimensionName>(DIMENSION_NAMES, DIMENSION_ALIASES)
     .optional()
     .describe(`Comma-separated: ${DIMENSION_NAMES.join(", ")}`),
-  interval: z.enum(INTERVALS).optional().describe("Step of the time series; default none"),
+  interval: oneOf(INTERVALS).optional().describe("Step of the time series; default none"),
   tz: timeZone.optional().describe("Time zone of day, week and month; default UTC"),
   limit: wholeNumber(1, MAX_USAGE_ROWS)
     .optional()
@@ -191,10 +203,10 @@ export const CallsQuery = z.strictObject({
     .describe(`Rows of a page; default 100, at most ${MAX_CALL_ROWS}`),
   cursor: z
     .string()
-    .max(512)
+    .max(MAX_CURSOR_LENGTH, `must have at most ${MAX_CURSOR_LENGTH} characters`)
     .optional()
     .describe("`next_cursor` of the page before; opaque. Pages keep the range of the first"),
-  status: z.enum(["ok", "error"]).optional(),
+  status: oneOf(["ok", "error"]).optional(),
   trace_id: z
     .string()
     .regex(/^[0-9a-fA-F]{32}$/, "must be 32 hexadecimal digits")

@@ -6,6 +6,9 @@
 -- so that is one scalar, which a query evaluates once: the hashes of the dirty groups, and the range
 -- they lie in, which keeps the live half from reading more. Two groups of one hash are both taken
 -- live, which is right too.
+--
+-- Bounds of ts are DateTime64(9): with a DateTime the engine (26.7) prunes `ts < x` as `ts <= x - 1`
+-- and loses what starts in the last second.
 CREATE VIEW IF NOT EXISTS usage_user_day {on_cluster} AS
 WITH (
   SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + INTERVAL 15 MINUTE)
@@ -94,7 +97,8 @@ SELECT
   sumMap(map(price_id, usage_calls.cost_input_uncached + usage_calls.cost_cache_read + usage_calls.cost_cache_write_5m + usage_calls.cost_cache_write_1h + usage_calls.cost_cache_write + usage_calls.cost_output_text + usage_calls.cost_output_reasoning + usage_calls.cost_input_audio + usage_calls.cost_output_audio + usage_calls.cost_input_image + usage_calls.cost_output_image)) AS cost_by_price,
   uniqExactIf(session_id, session_id != '') AS sessions
 FROM usage_calls
-WHERE ts >= toStartOfDay(dirty.2) AND ts < toStartOfDay(dirty.3) + INTERVAL 1 DAY
+WHERE ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')
+  AND ts < toDateTime64(toStartOfDay(dirty.3) + INTERVAL 1 DAY, 9, 'UTC')
   AND bitmapContains(dirty.1, cityHash64(project_id, day))
 GROUP BY
   project_id,

@@ -1,6 +1,9 @@
 -- Computes buckets of one day anew from the spans.
 -- A group that has no calls any more gets a row with is_deleted, because a row that merely stops
 -- being written would stay (research/storage.md 2.3).
+--
+-- Bounds of ts are DateTime64(9): with a DateTime the engine (26.7) prunes `ts < x` as `ts <= x - 1`
+-- and loses what starts in the last second.
 INSERT INTO usage_15m_rollup
 (
   project_id, bucket, provider, request_model, response_model, operation, environment, price_id,
@@ -130,8 +133,8 @@ FROM
     usage_calls.ttft_histogram AS ttft_histogram
   FROM usage_calls
   WHERE project_id IN ({projects:Array(String)})
-    AND ts >= toDateTime({from_s:UInt32}, 'UTC')
-    AND ts < toDateTime({to_s:UInt32}, 'UTC')
+    AND ts >= toDateTime64({from_s:UInt32}, 9, 'UTC')
+    AND ts < toDateTime64({to_s:UInt32}, 9, 'UTC')
     AND (project_id, bucket) IN (
       SELECT project, toDateTime(start, 'UTC')
       FROM (SELECT {projects:Array(String)} AS projects, {starts:Array(UInt32)} AS starts)

@@ -1,6 +1,9 @@
 -- Computes one day of some projects anew from the spans, by user.
 -- A group that has no calls any more gets a row with is_deleted, because a row that merely stops
 -- being written would stay (research/storage.md 2.3).
+--
+-- Bounds of ts are DateTime64(9): with a DateTime the engine (26.7) prunes `ts < x` as `ts <= x - 1`
+-- and loses what starts in the last second.
 INSERT INTO usage_user_day_rollup
 (
   project_id, day, user_id,
@@ -121,8 +124,8 @@ FROM
     session_id
   FROM usage_calls
   WHERE project_id IN ({projects:Array(String)})
-    AND ts >= toDateTime({from_s:UInt32}, 'UTC')
-    AND ts < toDateTime({to_s:UInt32}, 'UTC')
+    AND ts >= toDateTime64({from_s:UInt32}, 9, 'UTC')
+    AND ts < toDateTime64({to_s:UInt32}, 9, 'UTC')
   UNION ALL
   SELECT
     project_id, day, user_id,

@@ -43,8 +43,8 @@ SELECT
   reason
 FROM calls
 WHERE project_id = {project_id:String}
-  AND ts >= toDateTime64({from_s:Decimal(18, 3)}, 3, 'UTC')
-  AND ts < toDateTime64({to_s:Decimal(18, 3)}, 3, 'UTC')
+  AND ts >= toDateTime64({from_s:Decimal(18, 3)}, 9, 'UTC')
+  AND ts < toDateTime64({to_s:Decimal(18, 3)}, 9, 'UTC')
   AND (empty({model:Array(String)}) OR calls.model IN {model:Array(String)})
   AND (empty({request_model:Array(String)}) OR calls.request_model IN {request_model:Array(String)})
   AND (empty({response_model:Array(String)}) OR calls.response_model IN {response_model:Array(String)})

@@ -110,16 +110,17 @@ export class Recompute {
     }
   }
 
-  /** A version above every row that exists and every one this process wrote. */
+  /**
+   * A version above every row that exists and every one this process wrote. Read each round: another
+   * collector may recompute too, with a clock that is ahead.
+   */
   async #advanceVersion(): Promise<void> {
-    if (this.#version === 0n) {
-      const [row] = await this.#engine.query<{ version: string }>(
-        loadQuery("select_rollup_version"),
-      );
-      this.#version = BigInt(row?.version ?? 0);
-    }
+    const [row] = await this.#engine.query<{ version: string }>(loadQuery("select_rollup_version"));
+    const stored = BigInt(row?.version ?? 0);
     const clock = BigInt(this.#options.now_ms()) * 1024n;
-    this.#version = clock > this.#version ? clock : this.#version + 1n;
+    for (const bound of [stored + 1n, clock]) {
+      if (bound > this.#version) this.#version = bound;
+    }
   }
 
   async #computeDay(day_s: number, rows: readonly DirtyRow[]): Promise<Computed[]> {
@@ -137,6 +138,8 @@ export class Recompute {
       const projects = [...due];
       await this.#engine.command(loadQuery("recompute_day"), { ...range, projects });
       await this.#engine.command(loadQuery("recompute_user_day"), { ...range, projects });
+      const computed_ms = this.#options.now_ms();
+      for (const project of due) this.#day_computed_ms.set(`${day_s} ${project}`, computed_ms);
     }
     return rows
       .map((row) => ({ row, done_15m: row.is_dirty_15m === 1, done_day: due.has(row.project_id) }))
@@ -151,9 +154,11 @@ export class Recompute {
       if (row.is_dirty_day !== 1) continue;
       const key = `${day_s} ${row.project_id}`;
       const last_ms = this.#day_computed_ms.get(key) ?? -Infinity;
-      if (!due.has(row.project_id) && now_ms - last_ms < this.#options.day_interval_ms) continue;
+      const age_ms = now_ms - last_ms;
+      // A clock that went back gives a negative age, which must not hold the day back.
+      const fresh = age_ms >= 0 && age_ms < this.#options.day_interval_ms;
+      if (!due.has(row.project_id) && fresh) continue;
       due.add(row.project_id);
-      this.#day_computed_ms.set(key, now_ms);
     }
     for (const [key, last_ms] of this.#day_computed_ms) {
       if (now_ms - last_ms >= this.#options.day_interval_ms) this.#day_computed_ms.delete(key);
