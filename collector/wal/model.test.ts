@@ -8,7 +8,8 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { FaultyDisk, createRandom, nextTurn } from "../../test/support/faulty-disk.ts";
+import { FaultyDisk, nextTurn } from "../../test/support/faulty-disk.ts";
+import { makeRandom } from "../../test/support/random.ts";
 import type { DiskOperation } from "../../test/support/faulty-disk.ts";
 import { openWal } from "./wal.ts";
 import type { Wal, WalRecord } from "./wal.ts";
@@ -508,7 +509,7 @@ const damaging: fc.Arbitrary<Command>[] = [
 async function checkModel(arbitraries: fc.Arbitrary<Command>[]): Promise<void> {
   const commands = fc.commands(arbitraries, { maxCommands: COMMANDS_MAX, size: "+1" });
   const property = fc.asyncProperty(fc.nat(), fc.nat(3), commands, async (seed, turns, steps) => {
-    const random = createRandom(seed);
+    const random = makeRandom(seed).next;
     const disk = new FaultyDisk(seed);
     disk.sync_turns = turns;
     const new_uuid = (): string =>

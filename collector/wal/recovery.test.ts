@@ -4,7 +4,8 @@
  */
 
 import { describe, expect, test } from "vitest";
-import { FaultyDisk, createRandom } from "../../test/support/faulty-disk.ts";
+import { FaultyDisk } from "../../test/support/faulty-disk.ts";
+import { makeRandom } from "../../test/support/random.ts";
 import { openWal } from "./wal.ts";
 import type { Disk, Wal, WalOptions } from "./wal.ts";
 
@@ -14,7 +15,7 @@ const SEGMENT_HEADER_BYTES = 64;
 const FRAME_BYTES = 44;
 const ALL = Number.MAX_SAFE_INTEGER;
 
-const random = createRandom(2);
+const random = makeRandom(2).next;
 
 function newUuid(): string {
   return Array.from({ length: 32 }, () => Math.floor(random() * 16).toString(16)).join("");

@@ -4,7 +4,8 @@
  */
 
 import { describe, expect, test } from "vitest";
-import { FaultyDisk, createRandom, nextTurn } from "../../test/support/faulty-disk.ts";
+import { FaultyDisk, nextTurn } from "../../test/support/faulty-disk.ts";
+import { makeRandom } from "../../test/support/random.ts";
 import { READ_ATTEMPTS_MAX } from "./reader.ts";
 import { SCAN_WINDOW_BYTES } from "./scan.ts";
 import { openWal } from "./wal.ts";
@@ -16,7 +17,7 @@ const NOW_MS = 1_800_000_000_000;
 const FRAME_BYTES = 44;
 const ALL = Number.MAX_SAFE_INTEGER;
 
-const random = createRandom(1);
+const random = makeRandom(1).next;
 
 function newUuid(): string {
   return Array.from({ length: 32 }, () => Math.floor(random() * 16).toString(16)).join("");

@@ -7,7 +7,7 @@
 import { afterEach, expect, test } from "vitest";
 import type { UsageAnswer } from "../../schemas/api.ts";
 import { makeCallsBody } from "../support/bodies.ts";
-import { createRandom } from "../support/faulty-disk.ts";
+import { makeRandom } from "../support/random.ts";
 import { eventually, makeDataDirectory, type Program, startServe } from "../support/program.ts";
 
 const LONG = process.env["SPANLEDGER_TEST_FAULT"] === "long";
@@ -74,7 +74,7 @@ test("SIGKILL between the reply and the insert loses nothing and counts nothing 
 test.each(LONG ? Array.from({ length: 20 }, (_unused, index) => index + 1) : [1])(
   "random kills under load keep every acknowledged call, once (seed %i)",
   async (seed) => {
-    const random = createRandom(seed);
+    const random = makeRandom(seed).next;
     const directory = dataDirectory();
     const kills = LONG ? 60 : 6;
     let next = 0;

@@ -9,6 +9,7 @@
 
 import { dirname } from "node:path";
 import type { Disk, DiskFile, OpenMode, ProcessIdentity } from "../../collector/wal/disk.ts";
+import { makeRandom } from "./random.ts";
 
 /** The calls that can be made to fail. */
 export type DiskOperation =
@@ -53,17 +54,6 @@ interface Fault {
   was_short: boolean;
 }
 
-/** A source of chance from a seed: numbers from 0 up to, not including, 1. */
-export function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** The medium and its kernel. Processes see it through `connect`. */
 export class FaultyDisk {
   /** Bytes that all files together may have: beyond it writes fail with ENOSPC. */
@@ -87,7 +77,7 @@ export class FaultyDisk {
   #process = { pid: 1000, is_alive: false };
 
   constructor(seed: number) {
-    this.#random = createRandom(seed);
+    this.#random = makeRandom(seed).next;
   }
 
   /** Starts a process and gives its view of the disk; the one before must have ended. */

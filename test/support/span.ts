@@ -11,7 +11,7 @@ export function idBytes(hex: string): Uint8Array {
 export function byClass<Value>(values: Partial<Record<TokenClass, Value>>): (Value | null)[] {
   const list: (Value | null)[] = TOKEN_CLASSES.map(() => null);
   for (const [name, value] of Object.entries(values)) {
-    list[CLASS_INDEX[name as TokenClass]] = value as Value;
+    list[CLASS_INDEX[name as TokenClass]] = value;
   }
   return list;
 }
