@@ -6,6 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -65,5 +66,5 @@ child.on("error", (error) => {
   process.exit(1);
 });
 child.on("exit", (code, signal) => {
-  process.exitCode = code ?? (signal === null ? 1 : 128 + (signal === "SIGKILL" ? 9 : 15));
+  process.exitCode = code ?? 128 + (constants.signals[signal] ?? 0);
 });

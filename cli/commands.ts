@@ -13,6 +13,10 @@ export interface Command {
 /** A program takes no words of its own: it is set up by SPANLEDGER_ variables. */
 function program(name: "serve" | "collector" | "query-api"): Command["run"] {
   return async (argv) => {
+    if (argv[0] === "--help") {
+      process.stdout.write(helpText());
+      return 0;
+    }
     if (argv.length > 0) {
       process.stderr.write(`"spanledger ${name}" takes no arguments; see "spanledger help".\n`);
       return 2;

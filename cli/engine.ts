@@ -5,6 +5,7 @@ import { DEFAULT_ENGINE_LIMITS, type Engine } from "../clickhouse/engine.ts";
 import { openServer } from "../clickhouse/server.ts";
 import { PermanentError } from "../schemas/errors.ts";
 import type { Settings } from "../schemas/settings.ts";
+import { prepareDataDirectory } from "./data-directory.ts";
 
 /** Name of the database, embedded and on a server whose URL names none. */
 export const DATABASE = "spanledger";
@@ -16,6 +17,7 @@ export async function openEngine(settings: Settings): Promise<Engine> {
   };
   const url = settings.SPANLEDGER_CLICKHOUSE_URL;
   if (url !== null) return openServer({ url, limits });
+  prepareDataDirectory(settings.SPANLEDGER_DATA_DIR);
   return openEmbedded({
     directory: join(settings.SPANLEDGER_DATA_DIR, "clickhouse"),
     database: DATABASE,

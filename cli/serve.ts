@@ -11,17 +11,18 @@ import { createApp } from "../query-api/app.ts";
 import { messageOf } from "../schemas/errors.ts";
 import { makeAuthenticator } from "../schemas/keys.ts";
 import type { Log } from "../schemas/log.ts";
-import type { Address, Settings } from "../schemas/settings.ts";
+import type { Settings } from "../schemas/settings.ts";
 import { readSettings, requireKeyBeyondLoopback, VERSION } from "./config.ts";
+import { prepareDataDirectory } from "./data-directory.ts";
 import { openEngine, requireServer } from "./engine.ts";
 import { makeLog } from "./log.ts";
 import { serveMonitor } from "./monitor.ts";
 
-/** What a program consists of once it runs; stopped from the last to the first. */
-interface Running {
-  readonly stops: (() => Promise<void>)[];
-  readonly ready: Record<string, string | null>;
-}
+/** How to stop what has been started so far; run from the last to the first. */
+type Stops = (() => Promise<void>)[];
+
+/** Where the parts of a program listen, for the ready line. */
+type Ready = Readonly<Record<string, string | null>>;
 
 /** Longest a stop may take, ms; then the process ends anyway: what was acknowledged is in the log. */
 const STOP_DEADLINE_MS = 8_000;
@@ -50,23 +51,27 @@ async function serveApi(
   return { address: await listen(server, settings.SPANLEDGER_HTTP), server };
 }
 
-async function startServe(log: Log, fail: (error: Error) => void): Promise<Running> {
+async function startServe(log: Log, stops: Stops, fail: (error: Error) => void): Promise<Ready> {
   const settings = readSettings();
   requireKeyBeyondLoopback(settings, ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_HTTP"]);
-  const running = await startIngest(settings, log, fail);
-  const { address, server } = await serveApi(running.engine, log, settings, running.collector);
-  return {
-    stops: [...running.stops, () => closeServer(server)],
-    ready: { otlp_http: running.collector.otlp_http, otlp_grpc: null, http: address },
-  };
+  const { engine, collector } = await startIngest(settings, log, stops, fail);
+  const { address, server } = await serveApi(engine, log, settings, collector);
+  stops.push(() => closeServer(server));
+  return { otlp_http: collector.otlp_http, otlp_grpc: null, http: address };
 }
 
-async function startIngest(settings: Settings, log: Log, fail: (error: Error) => void) {
+async function startIngest(
+  settings: Settings,
+  log: Log,
+  stops: Stops,
+  fail: (error: Error) => void,
+): Promise<{ engine: Engine; collector: Collector }> {
+  prepareDataDirectory(settings.SPANLEDGER_DATA_DIR);
   const engine = await openEngine(settings);
+  stops.push(() => engine.close());
   // A server may be away and spans are received all the same; the embedded engine is there, and
   // who reads the ready line may ask at once.
   if (engine.kind === "embedded") await migrate(engine);
-  const stops = [() => engine.close()];
   const collector = await startCollector({
     settings,
     engine,
@@ -75,29 +80,32 @@ async function startIngest(settings: Settings, log: Log, fail: (error: Error) =>
     onFatal: fail,
   });
   stops.push(() => collector.stop());
-  return { engine, collector, stops };
+  return { engine, collector };
 }
 
-async function startCollectorAlone(log: Log, fail: (error: Error) => void): Promise<Running> {
+async function startCollectorAlone(
+  log: Log,
+  stops: Stops,
+  fail: (error: Error) => void,
+): Promise<Ready> {
   const settings = readSettings();
   requireServer(settings, "collector");
   requireKeyBeyondLoopback(settings, ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_MONITOR"]);
-  const { collector, stops } = await startIngest(settings, log, fail);
-  const monitor: Address = settings.SPANLEDGER_MONITOR;
-  const { address, server } = await serveMonitor(collector, monitor);
-  return {
-    stops: [...stops, () => closeServer(server)],
-    ready: { otlp_http: collector.otlp_http, otlp_grpc: null, monitor: address },
-  };
+  const { collector } = await startIngest(settings, log, stops, fail);
+  const { address, server } = await serveMonitor(collector, settings.SPANLEDGER_MONITOR);
+  stops.push(() => closeServer(server));
+  return { otlp_http: collector.otlp_http, otlp_grpc: null, monitor: address };
 }
 
-async function startApiAlone(log: Log): Promise<Running> {
+async function startApiAlone(log: Log, stops: Stops): Promise<Ready> {
   const settings = readSettings();
   requireServer(settings, "query-api");
   requireKeyBeyondLoopback(settings, ["SPANLEDGER_HTTP"]);
   const engine = await openEngine(settings);
+  stops.push(() => engine.close());
   const { address, server } = await serveApi(engine, log, settings, null);
-  return { stops: [() => engine.close(), () => closeServer(server)], ready: { http: address } };
+  stops.push(() => closeServer(server));
+  return { http: address };
 }
 
 const PROGRAMS = {
@@ -124,14 +132,27 @@ export async function runProgram(name: ProgramName): Promise<number> {
   }
   // The launcher on an old Node is our parent and holds the channel: without it nobody can stop us.
   process.once("disconnect", () => end.resolve(0));
-  const running = await PROGRAMS[name](log, fail);
-  process.stdout.write(`${JSON.stringify({ msg: "ready", ...running.ready })}\n`);
+  const stops: Stops = [];
+  try {
+    const ready = await PROGRAMS[name](log, stops, fail);
+    process.stdout.write(`${JSON.stringify({ msg: "ready", ...ready })}\n`);
+  } catch (error) {
+    // The engine does not survive a process that ends under it.
+    await stopAll(stops, 1, log);
+    throw error;
+  }
   const code = await end.promise;
+  await stopAll(stops, code, log);
+  log.info({ code }, "stopped");
+  return code;
+}
+
+/** Stops everything, the last started first, within the deadline. */
+async function stopAll(stops: Stops, code: number, log: Log): Promise<void> {
   const deadline = setTimeout(() => {
     log.warn({}, "the stop took too long; what was acknowledged is in the log");
     process.exit(code);
   }, STOP_DEADLINE_MS);
-  for (const stop of running.stops.toReversed()) await stop();
+  for (const stop of stops.toReversed()) await stop();
   clearTimeout(deadline);
-  return code;
 }

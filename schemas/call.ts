@@ -59,7 +59,11 @@ export const CallRow = z.object({
   scope_name: z.string().nullable(),
   scope_version: z.string().nullable(),
   signal: z.enum(["span", "log", "metric"]),
-  duplicates: z.number().int().nonnegative().describe("other reports of this call, not counted"),
+  duplicates: z
+    .number()
+    .int()
+    .nonnegative()
+    .describe("other reports of this call that were not counted; always 0 in this version"),
   suspected_duplicate: z.boolean(),
   reason: z.string().describe("why it counts"),
 });

@@ -23,6 +23,7 @@ import {
 import type { Dialect } from "./dialect.ts";
 import { OTEL_GENAI } from "./otel-genai.ts";
 import { OTEL_OPENAI_JS } from "./otel-openai-js.ts";
+import { nameOtherClient } from "./other-clients.ts";
 import { registerKeys, SlotValues } from "./slots.ts";
 import { splitUsage, type Usage } from "./usage.ts";
 import {
@@ -94,8 +95,14 @@ function normalizeSpan(decoded: DecodedSpan, context: Context): Span {
   values.fill(decoded.attributes);
   const span = copySpan(decoded, context);
   const dialect = DIALECTS.find((candidate) => candidate.matches(context.scope, values));
-  if (dialect === undefined) return span;
-  applyDialect(span, decoded, dialect);
+  const other_client = nameOtherClient(context.scope, values);
+  if (dialect === undefined) {
+    if (other_client !== undefined) {
+      span.reason = `a span of ${other_client}, which this version does not read`;
+    }
+    return span;
+  }
+  applyDialect(span, decoded, dialect, other_client);
   if (values.first(PENDING_COPY) === "pending_span") disown(span);
   return span;
 }
@@ -159,7 +166,12 @@ function durationOf({ start_ns, end_ns }: DecodedSpan): bigint {
   return duration_ns > 0n && duration_ns <= MAX_DURATION_NS ? duration_ns : 0n;
 }
 
-function applyDialect(span: Span, decoded: DecodedSpan, dialect: Dialect): void {
+function applyDialect(
+  span: Span,
+  decoded: DecodedSpan,
+  dialect: Dialect,
+  other_client: string | undefined,
+): void {
   const keys = dialect.fields;
   span.dialect = dialect.name;
   span.operation = readText(values.first(keys.operation)) ?? "";
@@ -183,6 +195,11 @@ function applyDialect(span: Span, decoded: DecodedSpan, dialect: Dialect): void 
 
   const hides_cache = dialect.hides_cache_of.has(span.provider) && span.operation !== "embeddings";
   const usage = splitUsage(values, dialect.usage, hides_cache);
+  if (other_client !== undefined && dialect === OTEL_GENAI && usage.status === "reported") {
+    // Its cached and reasoning tokens may stand under names of its own.
+    usage.status = "estimated";
+    usage.notes.push(`of a span of ${other_client} only the OpenTelemetry names are read`);
+  }
   const has_model = span.request_model !== "" || span.response_model !== "";
   const { span_class, reason } = classify(
     dialect,

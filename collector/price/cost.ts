@@ -44,6 +44,18 @@ export function priceSpan(book: PriceBook, span: Span): void {
   span.cost = span.tokens.map(() => null);
   span.cost_status = !known && isRefused(span) ? "priced" : "unpriced";
   span.price_id = "";
+  if (known) span.reason += `; ${whyUnpriced(book, span)}`;
+}
+
+/** What the price book lacks, for the reader of the row. */
+function whyUnpriced(book: PriceBook, span: Span): string {
+  const model = span.response_model || span.request_model;
+  const known =
+    matchModel(book, span.provider, span.response_model) ??
+    matchModel(book, span.provider, span.request_model);
+  if (known === null) return `the price book has no ${span.provider || "model"} ${model}`;
+  const tier = span.service_tier === "" ? "standard" : span.service_tier;
+  return `the price book has no price of ${model} in the tier ${tier} for these tokens`;
 }
 
 function isRefused(span: Span): boolean {

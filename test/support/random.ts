@@ -6,7 +6,7 @@
 
 export interface Random {
   /** A number in [0, 1). */
-  next(): number;
+  readonly next: () => number;
   /** A whole number in [0, below). */
   whole(below: number): number;
   /** An item of a list that is not empty. */
