@@ -157,6 +157,55 @@ test.each([
   expect((await logged()).rows).toBe(2);
 });
 
+/** Spans under one resource with that many characters of attributes. */
+function bodyOfResource(resource_bytes: number, spans: number): Uint8Array<ArrayBuffer> {
+  const start = BigInt(Date.now()) * 1_000_000n;
+  const attributes = Array.from({ length: resource_bytes / 200 }, (_unused, index) => ({
+    key: `resource.attribute.${index}`,
+    value: { stringValue: "v".repeat(180) },
+  }));
+  return encodeTraceRequest({
+    resourceSpans: [
+      {
+        resource: { attributes },
+        scopeSpans: [
+          {
+            spans: Array.from({ length: spans }, (_unused, index) => ({
+              traceId: Buffer.alloc(16, 1),
+              spanId: Buffer.from((index + 1).toString(16).padStart(16, "0"), "hex"),
+              name: "chat",
+              kind: 3,
+              startTimeUnixNano: start,
+              endTimeUnixNano: start,
+              attributes: [],
+            })),
+          },
+        ],
+      },
+    ],
+  });
+}
+
+test("a resource that its spans would repeat for gigabytes is refused for good", async () => {
+  const pipeline = await open(new FaultyDisk(9));
+  const body = bodyOfResource(80_000, 8_000);
+  expect(body.length).toBeLessThan(1_000_000);
+  await expect(pipeline.exportTraces(body, "protobuf", "default")).rejects.toMatchObject({
+    name: "PermanentError",
+    code: "body_too_large",
+  });
+  expect((await logged()).rows).toBe(0);
+});
+
+test("blocks stay of bounded size when a large resource is repeated", async () => {
+  const pipeline = await open(new FaultyDisk(10));
+  await pipeline.exportTraces(bodyOfResource(80_000, 1_000), "protobuf", "default");
+  const records = (await wal?.read(0, 1 << 30)) ?? [];
+  expect(records.length).toBeGreaterThan(1);
+  expect(Math.max(...records.map(({ payload }) => payload.length))).toBeLessThan(50 * 1024 ** 2);
+  expect((await logged()).rows).toBe(1_000);
+});
+
 test("an empty request succeeds and writes nothing", async () => {
   const disk = new FaultyDisk(8);
   const pipeline = await open(disk);

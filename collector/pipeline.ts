@@ -9,7 +9,8 @@
  */
 import { BUCKET_S, encodeRecord } from "../schemas/record.ts";
 import { readPriceFiles } from "../schemas/price-files.ts";
-import type { DecodedTraces, Span } from "../schemas/span.ts";
+import { PermanentError } from "../schemas/errors.ts";
+import type { Attributes, DecodedTraces, Span } from "../schemas/span.ts";
 import { NANOSECONDS_PER_SECOND } from "../schemas/units.ts";
 import { makeBlockWriter } from "./columns/block.ts";
 import { makeGroupCommit } from "./commit/group.ts";
@@ -65,8 +66,12 @@ export interface PipelineOptions {
 
 /** Spans of one block; a larger group is written as several blocks. */
 export const MAX_BLOCK_SPANS = 65_536;
+/** Resource attributes of one request, counted once for each span that repeats them, bytes. */
+export const MAX_RESOURCE_BYTES = 512 * 1024 ** 2;
+/** The same of one block, bytes. */
+const MAX_BLOCK_RESOURCE_BYTES = 32 * 1024 ** 2;
 /** Spans that wait for the log at most; above it senders are told to come back. */
-const MAX_WAITING_SPANS = 1_000_000;
+const MAX_WAITING_SPANS = 250_000;
 /** No telemetry is older; a start before it is a broken clock. */
 const FIRST_START_NS = BigInt(Date.UTC(2000, 0, 1)) * 1_000_000n;
 
@@ -93,8 +98,7 @@ export function makePipeline(options: PipelineOptions): Pipeline {
 
   async function commit(spans: Span[]): Promise<void> {
     const writes: Promise<void>[] = [];
-    for (let start = 0; start < spans.length; start += MAX_BLOCK_SPANS) {
-      const part = spans.slice(start, start + MAX_BLOCK_SPANS);
+    for (const part of splitIntoBlocks(spans)) {
       const sequence = wal.reserveSequence();
       const block = writer.encode(part, { ingest_seq: sequence, ingested_ms: now_ms() });
       const header = { table: "spans" as const, rows: part.length, buckets: bucketsOf(part) };
@@ -114,6 +118,7 @@ export function makePipeline(options: PipelineOptions): Pipeline {
         project_id,
         capture_content: options.capture_content,
       });
+      refuseExpanding(decoded);
       const timely = keepTimely(spans, decoded, options);
       if (timely.length > 0) await group.add(timely);
       return {
@@ -125,6 +130,54 @@ export function makePipeline(options: PipelineOptions): Pipeline {
     },
     idle: () => group.idle(),
   };
+}
+
+/** Characters of the keys and texts of attributes: about the bytes they take in a block. */
+function measureAttributes({ keys, values }: Attributes): number {
+  let size = 0;
+  for (let index = 0; index < keys.length; index += 1) {
+    const value = values[index];
+    size += (keys[index] as string).length + (typeof value === "string" ? value.length : 8);
+  }
+  return size;
+}
+
+/**
+ * Refuses a request that would grow out of all proportion: a resource is sent once and stored with
+ * each of its spans, so that a body of 20 MB can stand for gigabytes of rows.
+ */
+function refuseExpanding({ scope_spans }: DecodedTraces): void {
+  let size = 0;
+  for (const { resource, spans } of scope_spans) size += spans.length * measureAttributes(resource);
+  if (size <= MAX_RESOURCE_BYTES) return;
+  throw new PermanentError(
+    "body_too_large",
+    `The resource attributes of the request, stored with each span, take more than ` +
+      `${MAX_RESOURCE_BYTES} bytes. Export smaller batches or fewer resource attributes.`,
+  );
+}
+
+/** Cuts spans into blocks of bounded rows and, as far as resources can blow them up, bytes. */
+function* splitIntoBlocks(spans: readonly Span[]): Generator<readonly Span[]> {
+  const sizes = new Map<Attributes, number>();
+  let start = 0;
+  let size = 0;
+  for (let index = 0; index < spans.length; index += 1) {
+    const resource = (spans[index] as Span).resource_attributes;
+    let resourceSize = sizes.get(resource);
+    if (resourceSize === undefined) {
+      resourceSize = measureAttributes(resource);
+      sizes.set(resource, resourceSize);
+    }
+    const full = index - start >= MAX_BLOCK_SPANS || size + resourceSize > MAX_BLOCK_RESOURCE_BYTES;
+    if (full && index > start) {
+      yield spans.slice(start, index);
+      start = index;
+      size = 0;
+    }
+    size += resourceSize;
+  }
+  if (start < spans.length) yield spans.slice(start);
 }
 
 /** Refuses spans whose start no sane clock gives: one of them would put its day in every table. */

@@ -46,6 +46,7 @@ const PERMANENT_STATUS: ReadonlyMap<string, readonly [number, number]> = new Map
   ["unsupported_signal", [404, RPC.unimplemented]],
   ["method_not_allowed", [405, RPC.unimplemented]],
   ["body_too_large", [413, RPC.resource_exhausted]],
+  ["too_many_objects", [413, RPC.resource_exhausted]],
   ["unsupported_media_type", [415, RPC.invalid_argument]],
   ["unsupported_encoding", [415, RPC.invalid_argument]],
 ]);
