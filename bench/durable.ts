@@ -158,8 +158,8 @@ type SendBodies = (record: (latency_ms: number) => void) => Promise<void>;
 
 /** Exports one body and checks that all of it was accepted. */
 export async function exportBody(pipeline: Pipeline, body: Uint8Array): Promise<void> {
-  const { accepted_spans } = await pipeline.exportTraces(body, "protobuf", "default");
-  if (accepted_spans !== SPANS_PER_BODY) throw new Error(`only ${accepted_spans} spans accepted`);
+  const { accepted_items } = await pipeline.exportBody("traces", body, "protobuf", "default");
+  if (accepted_items !== SPANS_PER_BODY) throw new Error(`only ${accepted_items} spans accepted`);
 }
 
 function makeServer(pipeline: Pipeline): Server {
@@ -167,7 +167,7 @@ function makeServer(pipeline: Pipeline): Server {
     max_body_bytes: MAX_BODY_BYTES,
     max_in_flight_bytes: MAX_HELD_BYTES,
     authenticate: () => "default",
-    exportTraces: (body, encoding, project_id) => pipeline.exportTraces(body, encoding, project_id),
+    exportBody: (...call) => pipeline.exportBody(...call),
     observe: () => {},
   });
 }

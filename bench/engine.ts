@@ -17,8 +17,11 @@ import { DEFAULT_ENGINE_LIMITS, type Engine, quote } from "../clickhouse/engine.
 import { migrate } from "../clickhouse/migrate.ts";
 import { loadQuery } from "../clickhouse/queries.ts";
 import { DEFAULT_BATCH_BYTES, type InsertLoop, startInsertLoop } from "../collector/insert/loop.ts";
+import { Resolver } from "../collector/ownership/resolver.ts";
+import { countCalls, MULTI_SIGNAL_DIALECTS } from "../collector/pipeline.ts";
 import type { Wal } from "../collector/wal/wal.ts";
 import { SPAN_COLUMNS } from "../schemas/columns.ts";
+import { BUCKET_S } from "../schemas/record.ts";
 import { parseSettings, type Settings } from "../schemas/settings.ts";
 import { BASELINE_STRUCTURE, writeProtobufRows } from "./baseline.ts";
 import { SPANS_PER_BODY } from "./bodies.ts";
@@ -123,7 +126,7 @@ function baselineVariant(engine: Engine, bodies: Bodies, directory: string): Var
 function ourVariant(engine: Engine, wal: Wal, bodies: Bodies): Variant {
   return tableVariant(engine, bodies, {
     name: "wal_insert",
-    description: "ours: pipeline, fsynced log, insert loop, marks of the buckets",
+    description: "ours: pipeline, fsynced log, insert loop, counting rules, marks of the buckets",
     table: "spans",
     send: (record) => sendThroughLog(engine, wal, bodies, record),
   });
@@ -167,6 +170,7 @@ function tableVariant(
          WHERE active AND database = currentDatabase() AND table = ${quote(table)}`,
       );
       await engine.command(`TRUNCATE TABLE ${table}`);
+      await engine.command("TRUNCATE TABLE call_decisions");
       await engine.command("TRUNCATE TABLE rollup_dirty");
       await waitForMerges(engine);
       return { disk_bytes_per_span: size / units };
@@ -209,10 +213,25 @@ async function sendThroughLog(
   // with the pause that a collector makes when traffic stops.
   let is_sent = false;
   let tellInserted: () => void = () => {};
+  const resolver = new Resolver(engine, {
+    decide: countCalls,
+    session_dialects: MULTI_SIGNAL_DIALECTS,
+    settle_ms: settings.SPANLEDGER_TRACE_SETTLE_S * 1000,
+    window_s: settings.SPANLEDGER_TRACE_WINDOW_S,
+    now_ms: Date.now,
+    observe: () => {},
+  });
   const loop: InsertLoop = startInsertLoop(
     wal,
     {
-      insertBlocks: (blocks) => engine.insertNative("spans", SPAN_COLUMNS, blocks),
+      insertBlocks: (_table, blocks) => engine.insertNative("spans", SPAN_COLUMNS, blocks),
+      resolveCalls: ({ buckets, first_sequence, last_sequence }) => {
+        const starts = buckets.map(([, start_s]) => start_s);
+        const from_s = Math.min(...starts);
+        const to_s = Math.max(...starts) + BUCKET_S;
+        const projects = ["default"];
+        return resolver.resolveBatch({ projects, from_s, to_s, first_sequence, last_sequence });
+      },
       markBuckets: (buckets, sequence) =>
         engine.command(
           loadQuery("mark_buckets"),

@@ -10,7 +10,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { makeBlockWriter } from "../collector/columns/block.ts";
 import { decodeTraces } from "../collector/decode/traces.ts";
-import { loadPriceBook, readSpans } from "../collector/pipeline.ts";
+import { loadPriceBook, READERS } from "../collector/pipeline.ts";
 import type { Span } from "../schemas/span.ts";
 import { writeJsonRows, writeProtobufRows } from "./baseline.ts";
 import { makeBodies, makeJsonBodies, SPANS_PER_BODY } from "./bodies.ts";
@@ -92,8 +92,10 @@ function pureVariants(bodies: Bodies): Variant[] {
   const json_bodies = makeJsonBodies(bodies.length);
   const book = loadPriceBook();
   const writer = makeBlockWriter();
-  const read = (body: Uint8Array): Span[] => readSpans(body, "protobuf", book, NORMALIZE).spans;
-  const readJson = (body: Uint8Array): Span[] => readSpans(body, "json", book, NORMALIZE).spans;
+  const read = (body: Uint8Array): Span[] =>
+    READERS.traces(body, "protobuf", book, NORMALIZE).spans;
+  const readJson = (body: Uint8Array): Span[] =>
+    READERS.traces(body, "json", book, NORMALIZE).spans;
   return [
     bodyVariant({
       name: "protobufjs_rows",

@@ -90,12 +90,12 @@ async function makeCallsTable({ engine, size }: Ledger): Promise<void> {
     const from_s = FIRST_DAY_S + (part * DAY_S) / PARTS_PER_DAY;
     await engine.command(
       `INSERT INTO calls_table SELECT ${columns} FROM spans
-       WHERE span_class = 'billable' AND ts >= toDateTime(${from_s}, 'UTC')
+       WHERE span_class IN ('billable', 'aggregate') AND ts >= toDateTime(${from_s}, 'UTC')
          AND ts < toDateTime(${from_s + DAY_S / PARTS_PER_DAY}, 'UTC')`,
     );
   }
   // The same views on top, so that only what they read differs.
-  for (const view of ["calls", "usage_calls"]) {
+  for (const view of ["ledger_spans", "calls", "usage_calls"]) {
     const { sql } = await queryRow<{ sql: string }>(
       engine,
       `SELECT as_select AS sql FROM system.tables
@@ -109,7 +109,7 @@ async function makeCallsTable({ engine, size }: Ledger): Promise<void> {
 function readTable(sql: string): string {
   const changed = sql
     .replace(/FROM (\w+\.)?spans FINAL/, "FROM calls_table FINAL")
-    .replace(/FROM (\w+\.)?(usage_calls|calls)(?=\s|$)/, "FROM $2_of_table AS $2");
+    .replace(/FROM (\w+\.)?(usage_calls|calls|ledger_spans)(?=\s|$)/, "FROM $2_of_table AS $2");
   if (changed === sql) throw new Error(`this reads no calls: ${sql}`);
   return changed;
 }

@@ -47,6 +47,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "Print the ledger rows that OTLP files make, and why: explain [--json] FILE...",
     run: async (argv) => (await import("./explain.ts")).runExplain(argv),
   },
+  prices: {
+    summary: "Show, check and import prices: prices <list|check|import>; prices --help.",
+    run: async (argv) => (await import("./prices.ts")).runPrices(argv),
+  },
   demo: {
     summary: "Send plausible traffic through the OpenTelemetry SDK; demo --help.",
     run: async (argv) => (await import("./demo/demo.ts")).runDemo([...argv], ENVIRONMENT),

@@ -14,6 +14,7 @@ import { encodeTraceRequest, type OtlpSpan } from "../test/support/otlp-proto.ts
 import { explainBodies, runExplain } from "./explain.ts";
 
 const CAPTURES = fileURLToPath(new URL("../../shared/captures/", import.meta.url));
+const OWN_CAPTURES = fileURLToPath(new URL("../test/captures/", import.meta.url));
 const CLIENTS = ["otel-instrumentation-openai-0.22.0", "anthropic-sdk-native-1.11.0"];
 
 /** The part of expect.json that is used: what the provider's log says. */
@@ -288,7 +289,7 @@ describe("the command", () => {
     const [header, row, blank, title, other] = stdout.split("\n");
     expect(header).toMatch(/^START +PROVIDER +MODEL +STATUS/);
     expect(row).toMatch(/gpt-4o-mini +ok +\? +\? +\? +unpriced +missing +chat is one model call/);
-    expect([blank, title]).toEqual(["", "Spans that are no calls:"]);
+    expect([blank, title]).toEqual(["", "Spans and events that are no calls:"]);
     expect(other).toBe("  GET /health: not a GenAI span");
   });
 
@@ -307,17 +308,53 @@ describe("the command", () => {
     expect(stdout.trimEnd().split("\n")).toHaveLength(6);
   });
 
-  test("a file of another signal is passed over with a note that names it", async () => {
-    const logs = join(folder, "codex.logs.json");
-    writeFileSync(logs, '{"resourceLogs":[]}');
-    const { code, stdout, stderr } = await run(
-      "--json",
-      writeBody("good.pb", spanOf(1, "chat", call)),
-      logs,
+  test("files of all three signals are one arrival, told apart by what they hold", async () => {
+    // One model call of Claude Code, which tells it in a span, in an event and in metrics.
+    const names = ["json", "logs.json", "metrics.json"];
+    const files = names.map((end) =>
+      join(OWN_CAPTURES, "claude-code-2.1.329", `print_traces.${end}`),
     );
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toHaveLength(1);
-    expect(stderr).toContain("codex.logs.json");
+    const { code, stdout, stderr } = await run("--json", ...files);
+    expect([code, stderr]).toEqual([0, ""]);
+    const rows = JSON.parse(stdout) as CallRow[];
+    expect(rows).toHaveLength(1);
+    expect(rows[0]).toMatchObject({ signal: "log", input_total: 2325, cost_usd: "0.002925" });
+    expect(JSON.parse((await run("--json", ...files.toReversed())).stdout)).toEqual(rows);
+
+    const [, , title, ...others] = (await run(...files)).stdout.split("\n").filter(Boolean);
+    expect(title).toBe("Spans and events that are no calls:");
+    const span = others.find((line) => line.includes("claude_code.llm_request"));
+    expect(span).toContain("the log event of this client counts");
+    // Four counts of tokens and one of cost; sessions and active time are none of the ledger's.
+    expect(others).toContain("5 metric points, kept for reconciliation alone.");
+    const ignored = others.find((line) => line.endsWith("say nothing of calls."));
+    // Five of its seven events are no part of a call, and two of its seven points.
+    expect(ignored).toBe("7 log records or data points say nothing of calls.");
+  });
+
+  test("a file of profiles, and one of nothing, is refused by its name", async () => {
+    for (const text of ['{"resourceProfiles":[]}', "[]", "\u0000"]) {
+      const file = join(folder, "other.bin");
+      writeFileSync(file, text);
+      await expect(run(file), text).rejects.toThrow("other.bin");
+    }
+  });
+
+  test("what another row stands for says which", async () => {
+    const usage = (key: string, count: number) => ({ key, value: { intValue: count } });
+    const report = (id: number, input_tokens: number): OtlpSpan => {
+      const span = spanOf(id, "chat", { ...call, "gen_ai.response.id": "resp-1" });
+      const counts = [
+        usage("gen_ai.usage.input_tokens", input_tokens),
+        usage("gen_ai.usage.output_tokens", 5),
+      ];
+      return { ...span, attributes: [...(span.attributes ?? []), ...counts] };
+    };
+    const file = writeBody("twins.pb", report(1, 40), report(2, 40));
+    const rows = JSON.parse((await run("--json", file)).stdout) as CallRow[];
+    expect(rows).toMatchObject([{ input_total: 40, duplicates: 1 }]);
+    const { stdout } = await run(file);
+    expect(stdout.match(/\(counted: .*\)/g)).toEqual([`(counted: ${rows[0]?.call_id})`]);
   });
 
   test("a body that cannot be read is named", async () => {
@@ -335,7 +372,7 @@ describe("the command", () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toHaveLength(1);
     expect(stderr).toContain("note: the trace id must not be all zero");
-    expect(stderr).toContain("1 spans were rejected");
+    expect(stderr).toContain("1 items were rejected");
   });
 
   test("no file, or an unknown option, is 2 with the usage", async () => {

@@ -4,19 +4,44 @@
  */
 import { readFile } from "node:fs/promises";
 import { inspect } from "node:util";
-import { loadPriceBook, type PriceBook, readSpans } from "../collector/pipeline.ts";
+import {
+  countCalls,
+  loadPriceBook,
+  type PriceBook,
+  type ReadResult,
+  READERS,
+} from "../collector/pipeline.ts";
 import type { CallRow } from "../schemas/call.ts";
-import { callOfSpan, formatId } from "../schemas/call-of-span.ts";
+import {
+  callOfSpan,
+  candidateOfSpan,
+  isCounted,
+  keyOfSpan,
+  reasonOf,
+} from "../schemas/call-of-span.ts";
 import { messageOf, PermanentError } from "../schemas/errors.ts";
 import { DEFAULT_PROJECT } from "../schemas/keys.ts";
 import type { Span } from "../schemas/span.ts";
+import { readSettings } from "./config.ts";
+
+/** A span or event that is no row, and why. */
+export interface UncountedSpan {
+  readonly name: string;
+  readonly reason: string;
+  /** The call that is counted in its place; null when there is none. */
+  readonly counted_by: string | null;
+}
 
 /** What the bodies make. */
 export interface Explanation {
   readonly calls: CallRow[];
-  /** Spans that do not count, each once. */
-  readonly others: Span[];
-  readonly rejected_spans: number;
+  /** Spans and events that do not count, each once. */
+  readonly others: UncountedSpan[];
+  /** Data points kept for reconciliation; they are never part of the ledger. */
+  readonly metric_points: number;
+  /** Log records and data points that are no business of the ledger. */
+  readonly ignored_items: number;
+  readonly rejected_items: number;
   /** What senders should know: reasons of rejections and warnings. */
   readonly notes: string[];
 }
@@ -28,60 +53,91 @@ export interface NamedBody {
 }
 
 /**
- * Explains bodies as one arrival: a span sent twice is one, its last version counts. The encoding is
- * told by the first byte, as an OTLP message never begins with a brace or white space. A body of
- * another signal is noted and passed over; one that cannot be read throws PermanentError.
+ * Explains bodies as one arrival of traces that have settled: a span sent twice is one, its last
+ * version counts. The encoding is told by the first byte, as an OTLP message never begins with a
+ * brace or white space; the signal by the content. A body that cannot be read throws PermanentError.
  */
-export function explainBodies(bodies: readonly (Uint8Array | NamedBody)[]): Explanation {
-  const book = loadPriceBook();
+export function explainBodies(
+  bodies: readonly (Uint8Array | NamedBody)[],
+  prices_file: string | null = null,
+): Explanation {
+  const book = loadPriceBook(prices_file);
   const spans = new Map<string, Span>();
+  const points = new Set<string>();
   const notes = new Set<string>();
-  let rejected_spans = 0;
+  let rejected_items = 0;
+  let ignored_items = 0;
   for (const body of bodies) {
     const { name, bytes } = body instanceof Uint8Array ? { name: "body", bytes: body } : body;
-    const read = readBody(name, bytes, book, notes);
-    if (read === null) continue;
-    rejected_spans += read.decoded.rejected_spans;
-    for (const note of [...read.decoded.rejections, ...read.decoded.warnings]) notes.add(note);
-    for (const span of read.spans) {
-      // The identity of a span in the ledger: its start is part of it.
-      spans.set(`${span.start_ns} ${formatId(span.trace_id)} ${formatId(span.span_id)}`, span);
-    }
+    const read = readBody(name, bytes, book);
+    rejected_items += read.rejected_items;
+    ignored_items += read.ignored_items;
+    for (const note of read.notes) notes.add(note);
+    for (const span of read.spans) spans.set(keyOfSpan(span), span);
+    for (const point of read.points) points.add(`${point.series} ${point.time_ns}`);
   }
+  const decisions = countCalls(
+    [...spans.values()].map((span) => candidateOfSpan(span)),
+    () => true,
+  );
   const ordered = [...spans.values()].sort((a, b) => Number(a.start_ns - b.start_ns));
+  const decided = ordered.map((span) => ({ span, decision: decisions.get(keyOfSpan(span)) }));
   return {
-    calls: ordered.filter((span) => span.span_class === "billable").map((span) => callOfSpan(span)),
-    others: ordered.filter((span) => span.span_class !== "billable"),
-    rejected_spans,
+    calls: decided.flatMap(({ span, decision }) =>
+      isCounted(span, decision) ? callOfSpan(span, decision) : [],
+    ),
+    others: decided.flatMap(({ span, decision }) =>
+      isCounted(span, decision)
+        ? []
+        : {
+            name: span.name,
+            reason: reasonOf(span, decision),
+            counted_by: decision?.counted_by || null,
+          },
+    ),
+    metric_points: points.size,
+    ignored_items,
+    rejected_items,
     notes: [...notes],
   };
 }
 
-function readBody(name: string, bytes: Uint8Array, book: PriceBook, notes: Set<string>) {
+/** Reads a body as the first signal that it is. */
+function readBody(name: string, bytes: Uint8Array, book: PriceBook): ReadResult {
   const encoding = looksLikeJson(bytes) ? "json" : "protobuf";
-  try {
-    return readSpans(bytes, encoding, book, {
-      project_id: DEFAULT_PROJECT,
-      capture_content: false,
-    });
-  } catch (error) {
-    if (!(error instanceof PermanentError)) throw error;
-    if (error.code !== "wrong_signal") {
+  const options = { project_id: DEFAULT_PROJECT, capture_content: false };
+  for (const read of [READERS.traces, READERS.logs, READERS.metrics]) {
+    try {
+      return read(bytes, encoding, book, options);
+    } catch (error) {
+      if (!(error instanceof PermanentError)) throw error;
+      if (error.code === "wrong_signal" && read !== READERS.metrics) continue;
       throw new PermanentError(error.code, `${name}: ${error.message}`, { cause: error });
     }
-    notes.add(`${name}: ${error.message}`);
-    return null;
   }
+  throw new PermanentError("unreadable_body", `${name}: neither traces nor logs nor metrics`);
 }
 
+/**
+ * Whether the body is JSON. An OTLP message in protobuf begins with a line feed (the tag of field 1)
+ * and a length, which may be a brace: after a line feed only reading it tells.
+ */
 function looksLikeJson(body: Uint8Array): boolean {
   const first = body.find((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d);
-  return first === 0x7b || first === 0x5b || first === 0xef;
+  const may_be = first === 0x7b || first === 0x5b || first === 0xef;
+  if (!may_be || body[0] !== 0x0a) return may_be;
+  try {
+    JSON.parse(new TextDecoder().decode(body));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const USAGE = `usage: spanledger explain [--json] FILE...
 
-Reads OTLP export bodies (JSON or protobuf, traces) and prints the ledger rows they make.
+Reads OTLP export bodies (JSON or protobuf; traces, logs, metrics), all as one arrival, and prints the
+ledger rows they make.
   --json   print the rows as one JSON array, the same as GET /v1/calls
 `;
 
@@ -105,15 +161,15 @@ export async function runExplain(argv: readonly string[]): Promise<number> {
       throw new PermanentError("unreadable_file", `cannot read ${file}: ${messageOf(error)}`);
     }
   }
-  const explanation = explainBodies(bodies);
+  const explanation = explainBodies(bodies, readSettings().SPANLEDGER_PRICES_FILE);
   if (options.includes("--json")) {
     process.stdout.write(`${JSON.stringify(explanation.calls, null, 2)}\n`);
   } else {
     process.stdout.write(formatExplanation(explanation));
   }
   for (const note of explanation.notes) process.stderr.write(`note: ${note}\n`);
-  if (explanation.rejected_spans > 0) {
-    process.stderr.write(`${explanation.rejected_spans} spans were rejected\n`);
+  if (explanation.rejected_items > 0) {
+    process.stderr.write(`${explanation.rejected_items} items were rejected\n`);
   }
   return 0;
 }
@@ -149,7 +205,15 @@ function printable(text: string): string {
     });
 }
 
-function formatExplanation({ calls, others }: Explanation): string {
+/** Each line once, with how often it came: a client may send hundreds of spans of one kind. */
+function countLines(lines: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  for (const line of lines) counts.set(line, (counts.get(line) ?? 0) + 1);
+  return [...counts].map(([line, count]) => (count === 1 ? `  ${line}` : `  ${count} x ${line}`));
+}
+
+function formatExplanation(explanation: Explanation): string {
+  const { calls, others, metric_points, ignored_items } = explanation;
   const rows = calls.map((call) => COLUMNS.map(([, read]) => printable(read(call))));
   const table = [COLUMNS.map(([title]) => title), ...rows];
   const widths = COLUMNS.map((_column, index) =>
@@ -161,7 +225,26 @@ function formatExplanation({ calls, others }: Explanation): string {
       .join("  ")
       .trimEnd(),
   );
-  const rest = others.map((span) => `  ${printable(span.name)}: ${printable(span.reason)}`);
-  const title = rest.length === 0 ? [] : ["", "Spans that are no calls:", ...rest];
-  return `${[...(calls.length === 0 ? ["No model calls."] : lines), ...title].join("\n")}\n`;
+  const rest = countLines(
+    others.map(({ name, reason, counted_by }) => {
+      const instead = counted_by === null ? "" : ` (counted: ${counted_by})`;
+      return `${printable(name)}: ${printable(reason)}${instead}`;
+    }),
+  );
+  const title = rest.length === 0 ? [] : ["", "Spans and events that are no calls:", ...rest];
+  const kept =
+    metric_points === 0
+      ? []
+      : ["", `${metric_points} metric points, kept for reconciliation alone.`];
+  const ignored =
+    ignored_items === 0
+      ? []
+      : ["", `${ignored_items} log records or data points say nothing of calls.`];
+  const text = [
+    ...(calls.length === 0 ? ["No model calls."] : lines),
+    ...title,
+    ...kept,
+    ...ignored,
+  ];
+  return `${text.join("\n")}\n`;
 }

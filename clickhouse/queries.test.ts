@@ -28,6 +28,10 @@ const SAMPLES: Readonly<Record<string, readonly [ordinary: Param, odd: Param]>> 
   "Decimal(18, 3)": ["1795225705.123", "0"],
   "Array(String)": [["default", "it's \\ other"], []],
   "Array(UInt32)": [[BUCKET_S, BUCKET_S + 900], []],
+  "Array(Int8)": [[1, 2], []],
+  "Array(UInt8)": [[0, 1], []],
+  "Array(UInt16)": [[0, 65_535], []],
+  "Array(Int64)": [[1_795_225_705_123_456_789n, 0n], []],
   "Array(UInt64)": [[7, 18_446_744_073_709_551_615n], []],
 };
 
@@ -39,6 +43,9 @@ const NAMED: Readonly<Record<string, readonly [ordinary: Param, odd: Param]>> = 
   cursor_trace_id: ["0102030405060708090a0b0c0d0e0f10", ""],
   cursor_span_id: ["a1a2a3a4a5a6a7a8", ""],
   span_id: ["a1a2a3a4a5a6a7a8", ""],
+  traces: [["0102030405060708090a0b0c0d0e0f10", "1102030405060708090a0b0c0d0e0f10"], []],
+  spans: [["a1a2a3a4a5a6a7a8", "b1a2a3a4a5a6a7a8"], []],
+  call_id: ["0102030405060708090a0b0c0d0e0f10-a1a2a3a4a5a6a7a8", "it's"],
 };
 
 let test_engine: TestEngine;

@@ -1,6 +1,31 @@
 -- The schema after all migrations, as ClickHouse prints it. Generated; change it by a migration.
 -- Written by: SPANLEDGER_TEST_UPDATE=1 npx vitest run clickhouse/migrate.test.ts
 
+CREATE TABLE call_decisions
+(
+    `project_id` LowCardinality(String),
+    `ts` DateTime64(9, 'UTC') COMMENT 'Start of the span; with the ids the key of spans' CODEC(Delta(8), ZSTD(1)),
+    `trace_id` FixedString(16),
+    `span_id` FixedString(8),
+    `counted` Enum8('default' = 0, 'no' = 1, 'yes' = 2) COMMENT 'default: as its class says',
+    `waits` UInt8 COMMENT '1: an aggregate whose trace has not settled',
+    `duplicates` UInt16 COMMENT 'Other reports of this call that do not count',
+    `suspected_duplicate` UInt8,
+    `is_aggregate` UInt8 COMMENT '1: the usage stands for several calls',
+    `provider_calls` UInt32 COMMENT 'Provider calls the row stands for; 0 when unknown',
+    `user_id` String COMMENT 'Taken over from an ancestor or a twin; empty keeps the own' CODEC(ZSTD(1)),
+    `session_id` String CODEC(ZSTD(1)),
+    `agent_name` LowCardinality(String),
+    `reason` LowCardinality(String),
+    `counted_by` String COMMENT 'call_id of the call that is counted in its place' CODEC(ZSTD(1)),
+    `ver` UInt64 COMMENT 'Latest arrival among the spans it was decided from, ms: who saw more wins' CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toDate(ts)
+PRIMARY KEY (project_id, ts)
+ORDER BY (project_id, ts, trace_id, span_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
 CREATE VIEW calls
 (
     `project_id` LowCardinality(String),
@@ -24,9 +49,9 @@ CREATE VIEW calls
     `http_status` UInt16,
     `finish_reason` LowCardinality(String),
     `service_tier` LowCardinality(String),
+    `region` LowCardinality(String),
     `ttft_known` UInt8,
     `ttft_ns` UInt64,
-    `usage_status` Enum8('none' = 0, 'reported' = 1, 'derived' = 2, 'estimated' = 3, 'aggregate' = 4, 'missing' = 5),
     `usage_mask` UInt16,
     `tokens_input_uncached` UInt32,
     `tokens_cache_read` UInt32,
@@ -39,7 +64,7 @@ CREATE VIEW calls
     `tokens_output_audio` UInt32,
     `tokens_input_image` UInt32,
     `tokens_output_image` UInt32,
-    `provider_calls` UInt32,
+    `fee_units` Map(LowCardinality(String), UInt32),
     `cost_status` Enum8('none' = 0, 'priced' = 1, 'partial' = 2, 'unpriced' = 3),
     `priced_mask` UInt16,
     `cost_input_uncached` Decimal(18, 12),
@@ -53,20 +78,18 @@ CREATE VIEW calls
     `cost_output_audio` Decimal(18, 12),
     `cost_input_image` Decimal(18, 12),
     `cost_output_image` Decimal(18, 12),
+    `fees_priced` UInt8,
+    `cost_fees` Decimal(18, 12),
     `price_id` LowCardinality(String),
     `client_cost_known` UInt8,
     `client_cost_usd` Decimal(18, 12),
     `service_name` LowCardinality(String),
     `environment` LowCardinality(String),
-    `user_id` String,
-    `session_id` String,
-    `agent_name` LowCardinality(String),
     `tags` Map(LowCardinality(String), String),
     `dialect` LowCardinality(String),
     `scope_name` LowCardinality(String),
     `scope_version` LowCardinality(String),
     `signal` Enum8('span' = 0, 'log' = 1, 'metric' = 2),
-    `reason` LowCardinality(String),
     `attributes` Map(LowCardinality(String), String),
     `resource_attributes` Map(LowCardinality(String), String),
     `event_times` Array(DateTime64(9, 'UTC')),
@@ -77,6 +100,16 @@ CREATE VIEW calls
     `link_attributes` Array(Map(LowCardinality(String), String)),
     `ingest_seq` UInt64,
     `ingested_at` DateTime64(3, 'UTC'),
+    `usage_status` Enum8('none' = 0, 'reported' = 1, 'derived' = 2, 'estimated' = 3, 'aggregate' = 4, 'missing' = 5),
+    `provider_calls` UInt32,
+    `user_id` String,
+    `session_id` String,
+    `agent_name` String,
+    `reason` String,
+    `duplicates` UInt16,
+    `suspected_duplicate` UInt8,
+    `counted_by` String,
+    `counted` UInt8,
     `model` String,
     `refused` UInt8
 )
@@ -84,9 +117,118 @@ AS SELECT
     *,
     if(response_model = '', request_model, response_model) AS model,
     ((usage_mask = 0) AND (cost_status = 'priced')) AS refused
-FROM spans
-FINAL
-WHERE span_class = 'billable';
+FROM ledger_spans
+WHERE (span_class IN ('billable', 'aggregate')) AND (counted = 1);
+
+CREATE VIEW ledger_spans
+(
+    `project_id` LowCardinality(String),
+    `ts` DateTime64(9, 'UTC'),
+    `trace_id` FixedString(16),
+    `span_id` FixedString(8),
+    `parent_span_id` FixedString(8),
+    `name` LowCardinality(String),
+    `kind` UInt8,
+    `status` Enum8('unset' = 0, 'ok' = 1, 'error' = 2),
+    `status_message` String,
+    `duration_ns` UInt64,
+    `span_class` Enum8('other' = 0, 'billable' = 1, 'aggregate' = 2, 'tool' = 3, 'structure' = 4),
+    `operation` LowCardinality(String),
+    `provider` LowCardinality(String),
+    `request_model` LowCardinality(String),
+    `response_model` LowCardinality(String),
+    `response_id` String,
+    `streaming` Enum8('unknown' = 0, 'no' = 1, 'yes' = 2),
+    `error_type` LowCardinality(String),
+    `http_status` UInt16,
+    `finish_reason` LowCardinality(String),
+    `service_tier` LowCardinality(String),
+    `region` LowCardinality(String),
+    `ttft_known` UInt8,
+    `ttft_ns` UInt64,
+    `usage_mask` UInt16,
+    `tokens_input_uncached` UInt32,
+    `tokens_cache_read` UInt32,
+    `tokens_cache_write_5m` UInt32,
+    `tokens_cache_write_1h` UInt32,
+    `tokens_cache_write` UInt32,
+    `tokens_output_text` UInt32,
+    `tokens_output_reasoning` UInt32,
+    `tokens_input_audio` UInt32,
+    `tokens_output_audio` UInt32,
+    `tokens_input_image` UInt32,
+    `tokens_output_image` UInt32,
+    `fee_units` Map(LowCardinality(String), UInt32),
+    `cost_status` Enum8('none' = 0, 'priced' = 1, 'partial' = 2, 'unpriced' = 3),
+    `priced_mask` UInt16,
+    `cost_input_uncached` Decimal(18, 12),
+    `cost_cache_read` Decimal(18, 12),
+    `cost_cache_write_5m` Decimal(18, 12),
+    `cost_cache_write_1h` Decimal(18, 12),
+    `cost_cache_write` Decimal(18, 12),
+    `cost_output_text` Decimal(18, 12),
+    `cost_output_reasoning` Decimal(18, 12),
+    `cost_input_audio` Decimal(18, 12),
+    `cost_output_audio` Decimal(18, 12),
+    `cost_input_image` Decimal(18, 12),
+    `cost_output_image` Decimal(18, 12),
+    `fees_priced` UInt8,
+    `cost_fees` Decimal(18, 12),
+    `price_id` LowCardinality(String),
+    `client_cost_known` UInt8,
+    `client_cost_usd` Decimal(18, 12),
+    `service_name` LowCardinality(String),
+    `environment` LowCardinality(String),
+    `tags` Map(LowCardinality(String), String),
+    `dialect` LowCardinality(String),
+    `scope_name` LowCardinality(String),
+    `scope_version` LowCardinality(String),
+    `signal` Enum8('span' = 0, 'log' = 1, 'metric' = 2),
+    `attributes` Map(LowCardinality(String), String),
+    `resource_attributes` Map(LowCardinality(String), String),
+    `event_times` Array(DateTime64(9, 'UTC')),
+    `event_names` Array(LowCardinality(String)),
+    `event_attributes` Array(Map(LowCardinality(String), String)),
+    `link_trace_ids` Array(FixedString(16)),
+    `link_span_ids` Array(FixedString(8)),
+    `link_attributes` Array(Map(LowCardinality(String), String)),
+    `ingest_seq` UInt64,
+    `ingested_at` DateTime64(3, 'UTC'),
+    `usage_status` Enum8('none' = 0, 'reported' = 1, 'derived' = 2, 'estimated' = 3, 'aggregate' = 4, 'missing' = 5),
+    `provider_calls` UInt32,
+    `user_id` String,
+    `session_id` String,
+    `agent_name` String,
+    `reason` String,
+    `duplicates` UInt16,
+    `suspected_duplicate` UInt8,
+    `counted_by` String,
+    `counted` UInt8
+)
+AS SELECT
+    span.* EXCEPT (usage_status, provider_calls, user_id, session_id, agent_name, reason),
+    if(decision.is_aggregate = 1, CAST('aggregate', 'Enum8(\'none\' = 0, \'reported\' = 1, \'derived\' = 2, \'estimated\' = 3, \'aggregate\' = 4, \'missing\' = 5)'), span.usage_status) AS usage_status,
+    if(decision.counted = 'default', span.provider_calls, decision.provider_calls) AS provider_calls,
+    if(decision.user_id = '', span.user_id, decision.user_id) AS user_id,
+    if(decision.session_id = '', span.session_id, decision.session_id) AS session_id,
+    if(decision.agent_name = '', span.agent_name, decision.agent_name) AS agent_name,
+    if(decision.reason = '', toString(span.reason), concat(span.reason, '; ', decision.reason)) AS reason,
+    decision.duplicates AS duplicates,
+    decision.suspected_duplicate AS suspected_duplicate,
+    decision.counted_by AS counted_by,
+    toUInt8(if(decision.counted = 'default', span.span_class = 'billable', decision.counted = 'yes')) AS counted
+FROM
+(
+    SELECT *
+    FROM spans
+    FINAL
+) AS span
+LEFT JOIN
+(
+    SELECT *
+    FROM call_decisions
+    FINAL
+) AS decision USING (project_id, ts, trace_id, span_id);
 
 CREATE TABLE migrations
 (
@@ -168,6 +310,7 @@ CREATE TABLE spans
     `http_status` UInt16 COMMENT '0 when unknown',
     `finish_reason` LowCardinality(String) COMMENT 'stop, length, tool_call, content_filter, error, ...',
     `service_tier` LowCardinality(String),
+    `region` LowCardinality(String) COMMENT 'As the provider prices it; empty when unknown',
     `ttft_known` UInt8,
     `ttft_ns` UInt64 COMMENT 'Time to first token; 0 unless ttft_known' CODEC(T64, ZSTD(1)),
     `usage_status` Enum8('none' = 0, 'reported' = 1, 'derived' = 2, 'estimated' = 3, 'aggregate' = 4, 'missing' = 5),
@@ -183,6 +326,7 @@ CREATE TABLE spans
     `tokens_output_audio` UInt32 CODEC(T64, ZSTD(1)),
     `tokens_input_image` UInt32 CODEC(T64, ZSTD(1)),
     `tokens_output_image` UInt32 CODEC(T64, ZSTD(1)),
+    `fee_units` Map(LowCardinality(String), UInt32) COMMENT 'Pieces billed beside tokens, by kind' CODEC(ZSTD(1)),
     `provider_calls` UInt32 COMMENT 'Provider calls the row stands for; 0 when unknown',
     `cost_status` Enum8('none' = 0, 'priced' = 1, 'partial' = 2, 'unpriced' = 3),
     `priced_mask` UInt16 COMMENT 'Bit i: class i has a cost',
@@ -197,6 +341,8 @@ CREATE TABLE spans
     `cost_output_audio` Decimal(18, 12) CODEC(ZSTD(1)),
     `cost_input_image` Decimal(18, 12) CODEC(ZSTD(1)),
     `cost_output_image` Decimal(18, 12) CODEC(ZSTD(1)),
+    `fees_priced` UInt8 COMMENT '1: there are fee units and all have a price',
+    `cost_fees` Decimal(18, 12) COMMENT 'Cost of the fee units' CODEC(ZSTD(1)),
     `price_id` LowCardinality(String) COMMENT 'Row of the price book that applied; empty when none did',
     `client_cost_known` UInt8,
     `client_cost_usd` Decimal(18, 12) COMMENT 'What the client claims; never used as ours' CODEC(ZSTD(1)),
@@ -223,7 +369,9 @@ CREATE TABLE spans
     `ingested_at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
     INDEX ix_trace_id trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX ix_session_id session_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_user_id user_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX ix_user_id user_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_response_id response_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_ingest_seq ingest_seq TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(ingest_seq)
 PARTITION BY toDate(ts)
@@ -272,6 +420,8 @@ CREATE VIEW usage_15m
     `cost_output_audio` Decimal(38, 12),
     `cost_input_image` Decimal(38, 12),
     `cost_output_image` Decimal(38, 12),
+    `cost_fees` Decimal(38, 12),
+    `fees_priced_calls` UInt64,
     `client_cost_usd` Decimal(38, 12),
     `client_cost_calls` UInt64,
     `duration_ns_sum` UInt64,
@@ -326,6 +476,8 @@ SELECT
     cost_output_audio,
     cost_input_image,
     cost_output_image,
+    cost_fees,
+    fees_priced_calls,
     client_cost_usd,
     client_cost_calls,
     duration_ns_sum,
@@ -383,6 +535,8 @@ SELECT
     sum(usage_calls.cost_output_audio) AS cost_output_audio,
     sum(usage_calls.cost_input_image) AS cost_input_image,
     sum(usage_calls.cost_output_image) AS cost_output_image,
+    sum(usage_calls.cost_fees) AS cost_fees,
+    sum(usage_calls.fees_priced_calls) AS fees_priced_calls,
     sum(usage_calls.client_cost_usd) AS client_cost_usd,
     sum(usage_calls.client_cost_calls) AS client_cost_calls,
     sum(usage_calls.duration_ns_sum) AS duration_ns_sum,
@@ -443,6 +597,8 @@ CREATE TABLE usage_15m_rollup
     `cost_output_audio` Decimal(38, 12) CODEC(ZSTD(1)),
     `cost_input_image` Decimal(38, 12) CODEC(ZSTD(1)),
     `cost_output_image` Decimal(38, 12) CODEC(ZSTD(1)),
+    `cost_fees` Decimal(38, 12) COMMENT 'What is billed by the piece' CODEC(ZSTD(1)),
+    `fees_priced_calls` UInt64 COMMENT 'Calls with fees that have a price' CODEC(T64, ZSTD(1)),
     `client_cost_usd` Decimal(38, 12) CODEC(ZSTD(1)),
     `client_cost_calls` UInt64 CODEC(T64, ZSTD(1)),
     `duration_ns_sum` UInt64 CODEC(T64, ZSTD(1)),
@@ -470,7 +626,7 @@ CREATE VIEW usage_calls
     `operation` LowCardinality(String),
     `environment` LowCardinality(String),
     `service_name` LowCardinality(String),
-    `agent_name` LowCardinality(String),
+    `agent_name` String,
     `user_id` String,
     `session_id` String,
     `price_id` LowCardinality(String),
@@ -505,6 +661,8 @@ CREATE VIEW usage_calls
     `cost_output_audio` Decimal(38, 12),
     `cost_input_image` Decimal(38, 12),
     `cost_output_image` Decimal(38, 12),
+    `cost_fees` Decimal(38, 12),
+    `fees_priced_calls` UInt64,
     `client_cost_usd` Decimal(38, 12),
     `client_cost_calls` UInt64,
     `duration_ns_sum` UInt64,
@@ -559,6 +717,8 @@ AS SELECT
     toDecimal128(cost_output_audio, 12) AS cost_output_audio,
     toDecimal128(cost_input_image, 12) AS cost_input_image,
     toDecimal128(cost_output_image, 12) AS cost_output_image,
+    toDecimal128(cost_fees, 12) AS cost_fees,
+    toUInt64(fees_priced) AS fees_priced_calls,
     toDecimal128(client_cost_usd, 12) AS client_cost_usd,
     toUInt64(client_cost_known) AS client_cost_calls,
     duration_ns AS duration_ns_sum,
@@ -578,7 +738,7 @@ CREATE VIEW usage_day
     `operation` LowCardinality(String),
     `environment` LowCardinality(String),
     `service_name` LowCardinality(String),
-    `agent_name` LowCardinality(String),
+    `agent_name` String,
     `price_id` LowCardinality(String),
     `calls` UInt64,
     `errors` UInt64,
@@ -611,6 +771,8 @@ CREATE VIEW usage_day
     `cost_output_audio` Decimal(38, 12),
     `cost_input_image` Decimal(38, 12),
     `cost_output_image` Decimal(38, 12),
+    `cost_fees` Decimal(38, 12),
+    `fees_priced_calls` UInt64,
     `client_cost_usd` Decimal(38, 12),
     `client_cost_calls` UInt64,
     `duration_ns_sum` UInt64,
@@ -667,6 +829,8 @@ SELECT
     cost_output_audio,
     cost_input_image,
     cost_output_image,
+    cost_fees,
+    fees_priced_calls,
     client_cost_usd,
     client_cost_calls,
     duration_ns_sum,
@@ -726,6 +890,8 @@ SELECT
     sum(usage_calls.cost_output_audio) AS cost_output_audio,
     sum(usage_calls.cost_input_image) AS cost_input_image,
     sum(usage_calls.cost_output_image) AS cost_output_image,
+    sum(usage_calls.cost_fees) AS cost_fees,
+    sum(usage_calls.fees_priced_calls) AS fees_priced_calls,
     sum(usage_calls.client_cost_usd) AS client_cost_usd,
     sum(usage_calls.client_cost_calls) AS client_cost_calls,
     sum(usage_calls.duration_ns_sum) AS duration_ns_sum,
@@ -790,6 +956,8 @@ CREATE TABLE usage_day_rollup
     `cost_output_audio` Decimal(38, 12) CODEC(ZSTD(1)),
     `cost_input_image` Decimal(38, 12) CODEC(ZSTD(1)),
     `cost_output_image` Decimal(38, 12) CODEC(ZSTD(1)),
+    `cost_fees` Decimal(38, 12) COMMENT 'What is billed by the piece' CODEC(ZSTD(1)),
+    `fees_priced_calls` UInt64 COMMENT 'Calls with fees that have a price' CODEC(T64, ZSTD(1)),
     `client_cost_usd` Decimal(38, 12) CODEC(ZSTD(1)),
     `client_cost_calls` UInt64 CODEC(T64, ZSTD(1)),
     `duration_ns_sum` UInt64 CODEC(T64, ZSTD(1)),
@@ -804,6 +972,72 @@ ENGINE = ReplacingMergeTree(ver, is_deleted)
 PARTITION BY toYYYYMM(day)
 ORDER BY (project_id, day, provider, request_model, response_model, operation, environment, service_name, agent_name, price_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE usage_metric_points
+(
+    `project_id` LowCardinality(String),
+    `metric` LowCardinality(String) COMMENT 'Name of the metric, as sent',
+    `series` UInt64 COMMENT 'Hash of metric, resource, scope and attributes',
+    `start_ts` DateTime64(9, 'UTC') COMMENT 'Since when a running total counts' CODEC(Delta(8), ZSTD(1)),
+    `ts` DateTime64(9, 'UTC') COMMENT 'Time of the point' CODEC(Delta(8), ZSTD(1)),
+    `temporality` Enum8('unspecified' = 0, 'delta' = 1, 'cumulative' = 2),
+    `kind` Enum8('tokens' = 0, 'cost_usd' = 1, 'calls' = 2),
+    `token_class` LowCardinality(String) COMMENT 'input, output, cache_read, cache_write, reasoning, tool, total; as the client counts',
+    `value` Float64 COMMENT 'Tokens, US dollars or calls, as sent',
+    `provider` LowCardinality(String),
+    `model` LowCardinality(String),
+    `operation` LowCardinality(String),
+    `service_name` LowCardinality(String),
+    `environment` LowCardinality(String),
+    `user_id` String CODEC(ZSTD(1)),
+    `session_id` String CODEC(ZSTD(1)),
+    `dialect` LowCardinality(String),
+    `scope_name` LowCardinality(String),
+    `attributes` Map(LowCardinality(String), String) COMMENT 'Of the point, without content' CODEC(ZSTD(1)),
+    `ingest_seq` UInt64 COMMENT 'Version: of two rows of one point the later wins' CODEC(Delta(8), ZSTD(1)),
+    `ingested_at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ingest_seq)
+PARTITION BY toYYYYMM(ts)
+PRIMARY KEY (project_id, metric, series)
+ORDER BY (project_id, metric, series, start_ts, ts)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE VIEW usage_metrics
+(
+    `project_id` LowCardinality(String),
+    `metric` LowCardinality(String),
+    `series` UInt64,
+    `start_ts` DateTime64(9, 'UTC'),
+    `ts` DateTime64(9, 'UTC'),
+    `temporality` Enum8('unspecified' = 0, 'delta' = 1, 'cumulative' = 2),
+    `kind` Enum8('tokens' = 0, 'cost_usd' = 1, 'calls' = 2),
+    `token_class` LowCardinality(String),
+    `provider` LowCardinality(String),
+    `model` LowCardinality(String),
+    `operation` LowCardinality(String),
+    `service_name` LowCardinality(String),
+    `environment` LowCardinality(String),
+    `user_id` String,
+    `session_id` String,
+    `dialect` LowCardinality(String),
+    `scope_name` LowCardinality(String),
+    `attributes` Map(LowCardinality(String), String),
+    `ingest_seq` UInt64,
+    `ingested_at` DateTime64(3, 'UTC'),
+    `amount` Float64
+)
+AS SELECT
+    * EXCEPT (value, last_value),
+    if((temporality = 'cumulative') AND (value >= last_value), value - last_value, value) AS amount
+FROM
+(
+    SELECT
+        *,
+        lagInFrame(value) OVER (PARTITION BY project_id, metric, series, start_ts ORDER BY ts ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_value
+    FROM usage_metric_points
+    FINAL
+);
 
 CREATE VIEW usage_user_day
 (
@@ -841,6 +1075,8 @@ CREATE VIEW usage_user_day
     `cost_output_audio` Decimal(38, 12),
     `cost_input_image` Decimal(38, 12),
     `cost_output_image` Decimal(38, 12),
+    `cost_fees` Decimal(38, 12),
+    `fees_priced_calls` UInt64,
     `client_cost_usd` Decimal(38, 12),
     `client_cost_calls` UInt64,
     `cost_by_price` Map(String, Decimal(38, 12)),
@@ -887,6 +1123,8 @@ SELECT
     cost_output_audio,
     cost_input_image,
     cost_output_image,
+    cost_fees,
+    fees_priced_calls,
     client_cost_usd,
     client_cost_calls,
     cost_by_price,
@@ -936,9 +1174,11 @@ SELECT
     sum(usage_calls.cost_output_audio) AS cost_output_audio,
     sum(usage_calls.cost_input_image) AS cost_input_image,
     sum(usage_calls.cost_output_image) AS cost_output_image,
+    sum(usage_calls.cost_fees) AS cost_fees,
+    sum(usage_calls.fees_priced_calls) AS fees_priced_calls,
     sum(usage_calls.client_cost_usd) AS client_cost_usd,
     sum(usage_calls.client_cost_calls) AS client_cost_calls,
-    sumMap(map(price_id, (((((((((usage_calls.cost_input_uncached + usage_calls.cost_cache_read) + usage_calls.cost_cache_write_5m) + usage_calls.cost_cache_write_1h) + usage_calls.cost_cache_write) + usage_calls.cost_output_text) + usage_calls.cost_output_reasoning) + usage_calls.cost_input_audio) + usage_calls.cost_output_audio) + usage_calls.cost_input_image) + usage_calls.cost_output_image)) AS cost_by_price,
+    sumMap(map(price_id, ((((((((((usage_calls.cost_input_uncached + usage_calls.cost_cache_read) + usage_calls.cost_cache_write_5m) + usage_calls.cost_cache_write_1h) + usage_calls.cost_cache_write) + usage_calls.cost_output_text) + usage_calls.cost_output_reasoning) + usage_calls.cost_input_audio) + usage_calls.cost_output_audio) + usage_calls.cost_input_image) + usage_calls.cost_output_image) + usage_calls.cost_fees)) AS cost_by_price,
     uniqExactIf(session_id, session_id != '') AS sessions
 FROM usage_calls
 WHERE (ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')) AND (ts < toDateTime64(toStartOfDay(dirty.3) + toIntervalDay(1), 9, 'UTC')) AND bitmapContains(dirty.1, cityHash64(project_id, day))
@@ -983,6 +1223,8 @@ CREATE TABLE usage_user_day_rollup
     `cost_output_audio` Decimal(38, 12) CODEC(ZSTD(1)),
     `cost_input_image` Decimal(38, 12) CODEC(ZSTD(1)),
     `cost_output_image` Decimal(38, 12) CODEC(ZSTD(1)),
+    `cost_fees` Decimal(38, 12) COMMENT 'What is billed by the piece' CODEC(ZSTD(1)),
+    `fees_priced_calls` UInt64 COMMENT 'Calls with fees that have a price' CODEC(T64, ZSTD(1)),
     `client_cost_usd` Decimal(38, 12) CODEC(ZSTD(1)),
     `client_cost_calls` UInt64 CODEC(T64, ZSTD(1)),
     `cost_by_price` Map(LowCardinality(String), Decimal(38, 12)) COMMENT 'Cost by price_id' CODEC(ZSTD(1)),

@@ -6,10 +6,12 @@ import { randomUUID } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import type { IncomingHttpHeaders, Server } from "node:http";
 import { join } from "node:path";
-import type { Engine } from "../clickhouse/engine.ts";
+import type { Engine, TableColumn } from "../clickhouse/engine.ts";
 import { migrate } from "../clickhouse/migrate.ts";
 import { loadQuery } from "../clickhouse/queries.ts";
 import { SPAN_COLUMNS } from "../schemas/columns.ts";
+import { BUCKET_S, type RecordTable } from "../schemas/record.ts";
+import { USAGE_METRIC_COLUMNS } from "../schemas/usage-metrics.ts";
 import { messageOf, PermanentError } from "../schemas/errors.ts";
 import type { Log } from "../schemas/log.ts";
 import type { Settings } from "../schemas/settings.ts";
@@ -20,7 +22,15 @@ import {
   startInsertLoop,
 } from "./insert/loop.ts";
 import { type CollectorMetrics, makeCollectorMetrics } from "./metrics.ts";
-import { loadPriceBook, makePipeline, type Pipeline } from "./pipeline.ts";
+import { type Bucket, Resolver, type ResolverEvent, SettleLoop } from "./ownership/resolver.ts";
+import type { Window } from "./ownership/store.ts";
+import {
+  countCalls,
+  loadPriceBook,
+  makePipeline,
+  MULTI_SIGNAL_DIALECTS,
+  type Pipeline,
+} from "./pipeline.ts";
 import { createOtlpHttpServer } from "./receive/http.ts";
 import {
   DEFAULT_DAY_INTERVAL_MS,
@@ -53,6 +63,8 @@ export interface Collector {
 
 /** Pause between attempts to reach the engine at start, ms. */
 const MIGRATE_RETRY_MS = 1_000;
+/** Pause between looks for traces that have settled, ms. */
+const SETTLE_INTERVAL_MS = 1_000;
 /** Longest a stop waits for open connections, ms; containers are killed after ten seconds. */
 const STOP_GRACE_MS = 3_000;
 /** Segments that the budget of the log has room for. */
@@ -79,7 +91,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   const background = new Background(options, wal, metrics);
   const pipeline = makePipeline({
     wal,
-    book: loadPriceBook(),
+    book: loadPriceBook(settings.SPANLEDGER_PRICES_FILE),
     capture_content: settings.SPANLEDGER_CAPTURE_CONTENT,
     max_future_s: settings.SPANLEDGER_MAX_FUTURE_S,
     now_ms: Date.now,
@@ -89,9 +101,9 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     max_body_bytes: settings.SPANLEDGER_MAX_BODY_BYTES,
     max_in_flight_bytes: settings.SPANLEDGER_MAX_IN_FLIGHT_BYTES,
     authenticate: options.authenticate,
-    exportTraces: measure(pipeline, wal, metrics, options.onFatal),
-    observe(status, body_bytes) {
-      metrics.requests.inc({ status: String(status) });
+    exportBody: measure(pipeline, wal, metrics, options.onFatal),
+    observe(signal, status, body_bytes) {
+      metrics.requests.inc({ signal, status: String(status) });
       metrics.received_bytes.inc(body_bytes);
     },
   });
@@ -115,19 +127,49 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   };
 }
 
+/** The columns of each table that is written through the log. */
+const TABLE_COLUMNS: Readonly<Record<RecordTable, readonly TableColumn[]>> = {
+  spans: SPAN_COLUMNS,
+  usage_metric_points: USAGE_METRIC_COLUMNS,
+};
+
+/** Projects and range of time of buckets, at least one. */
+function spanOf(buckets: readonly Bucket[]): Window & { projects: string[] } {
+  let from_s = Infinity;
+  let to_s = 0;
+  for (const [, start_s] of buckets) {
+    from_s = Math.min(from_s, start_s);
+    to_s = Math.max(to_s, start_s + BUCKET_S);
+  }
+  return { from_s, to_s, projects: [...new Set(buckets.map(([project_id]) => project_id))] };
+}
+
+async function markBuckets(
+  engine: Engine,
+  buckets: readonly Bucket[],
+  writer_id: string,
+  sequence: number,
+): Promise<void> {
+  const projects = buckets.map(([project_id]) => project_id);
+  const starts = buckets.map(([, start_s]) => start_s);
+  const params = { projects, starts, writer_id, sequence };
+  await engine.command(loadQuery("mark_buckets"), params, "insert");
+}
+
 /** Counts what the pipeline does; gives up when the disk cannot sync any more. */
 function measure(
   pipeline: Pipeline,
   wal: Wal,
   metrics: CollectorMetrics,
   onFatal: (error: Error) => void,
-): Pipeline["exportTraces"] {
-  return async (body, encoding, project_id) => {
+): Pipeline["exportBody"] {
+  return async (signal, body, encoding, project_id) => {
     const finish = metrics.ack_duration.startTimer();
     try {
-      const result = await pipeline.exportTraces(body, encoding, project_id);
-      metrics.accepted_spans.inc(result.accepted_spans);
-      metrics.rejected_spans.inc(result.rejected_spans);
+      const result = await pipeline.exportBody(signal, body, encoding, project_id);
+      metrics.accepted_items.inc({ signal }, result.accepted_items);
+      metrics.rejected_items.inc({ signal }, result.rejected_items);
+      metrics.ignored_items.inc({ signal }, result.ignored_items);
       metrics.counted_calls.inc(result.counted_calls);
       return result;
     } catch (error) {
@@ -159,6 +201,7 @@ class Background {
   readonly #wal: Wal;
   readonly #metrics: CollectorMetrics;
   #loop: InsertLoop | null = null;
+  #settle: SettleLoop | null = null;
   #recompute: Recompute | null = null;
   #stopped = false;
   #starting: Promise<void> = Promise.resolve();
@@ -183,6 +226,7 @@ class Background {
     this.#cancelWait();
     await this.#starting;
     await this.#loop?.stop();
+    await this.#settle?.stop();
     await this.#recompute?.stop();
   }
 
@@ -204,28 +248,57 @@ class Background {
       }
     }
     if (this.#stopped) return;
-    this.#loop = this.#startInserts();
+    const resolver = this.#makeResolver();
+    this.#loop = this.#startInserts(resolver);
+    this.#settle = this.#startSettling(resolver);
     this.#recompute = this.#startRecompute();
   }
 
-  #startInserts(): InsertLoop {
+  #makeResolver(): Resolver {
+    const { engine, settings } = this.#options;
+    return new Resolver(engine, {
+      decide: countCalls,
+      session_dialects: MULTI_SIGNAL_DIALECTS,
+      settle_ms: settings.SPANLEDGER_TRACE_SETTLE_S * 1000,
+      window_s: settings.SPANLEDGER_TRACE_WINDOW_S,
+      now_ms: Date.now,
+      observe: (event) => this.#observeResolver(event),
+    });
+  }
+
+  #startSettling(resolver: Resolver): SettleLoop {
+    const { engine } = this.#options;
+    // A writer of its own: its marks count up by the clock, those of the log by sequence.
+    const writer_id = `${this.#wal.writer_id}-settle`;
+    const loop = new SettleLoop(
+      resolver,
+      SETTLE_INTERVAL_MS,
+      (buckets) => markBuckets(engine, buckets, writer_id, Date.now()),
+      (event) => this.#observeResolver(event),
+    );
+    loop.start();
+    return loop;
+  }
+
+  #observeResolver(event: ResolverEvent): void {
+    if (event.kind === "failed") {
+      this.#options.log.warn({}, `counting failed, trying again: ${event.message}`);
+      return;
+    }
+    this.#metrics.resolve_duration.observe(event.duration_ms / 1000);
+    this.#metrics.decisions.inc(event.decisions);
+  }
+
+  #startInserts(resolver: Resolver): InsertLoop {
     const { engine, settings } = this.#options;
     const { writer_id } = this.#wal;
     return startInsertLoop(
       this.#wal,
       {
-        insertBlocks: (blocks) => engine.insertNative("spans", SPAN_COLUMNS, blocks),
-        markBuckets: (buckets, sequence) =>
-          engine.command(
-            loadQuery("mark_buckets"),
-            {
-              projects: buckets.map(([project]) => project),
-              starts: buckets.map(([, start_s]) => start_s),
-              writer_id,
-              sequence,
-            },
-            "insert",
-          ),
+        insertBlocks: (table, blocks) => engine.insertNative(table, TABLE_COLUMNS[table], blocks),
+        resolveCalls: ({ buckets, first_sequence, last_sequence }) =>
+          resolver.resolveBatch({ ...spanOf(buckets), first_sequence, last_sequence }),
+        markBuckets: (buckets, sequence) => markBuckets(engine, buckets, writer_id, sequence),
       },
       this.#wal.stats().released_sequence,
       {
@@ -249,7 +322,7 @@ class Background {
     const { log } = this.#options;
     switch (event.kind) {
       case "inserted":
-        this.#metrics.inserted_spans.inc(event.rows);
+        this.#metrics.inserted_rows.inc(event.rows);
         this.#metrics.insert_duration.observe(event.duration_ms / 1000);
         break;
       case "failed":

@@ -24,14 +24,26 @@ export function makeCollectorMetrics() {
   return {
     registry,
     requests: counter("otlp_requests_total", "OTLP requests by HTTP status of the answer", [
+      "signal",
       "status",
     ]),
     received_bytes: counter("otlp_received_bytes_total", "Bytes of request bodies as sent"),
-    accepted_spans: counter("accepted_spans_total", "Spans acknowledged after fsync"),
-    rejected_spans: counter("rejected_spans_total", "Spans refused in partial_success"),
+    accepted_items: counter(
+      "accepted_items_total",
+      "Spans, log records and data points acknowledged, after fsync of what is stored of them",
+      ["signal"],
+    ),
+    rejected_items: counter("rejected_items_total", "Items refused in partial_success", ["signal"]),
+    ignored_items: counter(
+      "ignored_items_total",
+      "Accepted log records and data points that are no business of the ledger",
+      ["signal"],
+    ),
     counted_calls: counter("counted_calls_total", "Accepted spans that are model calls"),
     ack_duration: histogram("ack_duration_seconds", "Decoded body to fsynced log"),
-    inserted_spans: counter("inserted_spans_total", "Spans that ClickHouse has durably"),
+    inserted_rows: counter("inserted_rows_total", "Rows that ClickHouse has durably"),
+    resolve_duration: histogram("resolve_duration_seconds", "Counting rules over one batch"),
+    decisions: counter("decisions_total", "Decisions of the counting rules that changed"),
     insert_duration: histogram("insert_duration_seconds", "One INSERT with its marks"),
     insert_failures: counter("insert_failures_total", "INSERT attempts that failed"),
     set_aside_records: counter(

@@ -67,10 +67,10 @@ function bodyWith(changes: object): Uint8Array<ArrayBuffer> {
 test("a span is in the log, synced, when the sender is told so", async () => {
   const disk = new FaultyDisk(1);
   const pipeline = await open(disk);
-  const result = await pipeline.exportTraces(makeCallsBody(0, 25), "protobuf", "default");
+  const result = await pipeline.exportBody("traces", makeCallsBody(0, 25), "protobuf", "default");
   expect(result).toMatchObject({
-    accepted_spans: 25,
-    rejected_spans: 0,
+    accepted_items: 25,
+    rejected_items: 0,
     message: "",
     counted_calls: 25,
   });
@@ -88,7 +88,9 @@ test("requests that come together share a sync", async () => {
   const pipeline = await open(disk);
   const before = disk.sync_count;
   const bodies = Array.from({ length: 40 }, (_unused, index) => makeCallsBody(index * 10, 10));
-  await Promise.all(bodies.map((body) => pipeline.exportTraces(body, "protobuf", "default")));
+  await Promise.all(
+    bodies.map((body) => pipeline.exportBody("traces", body, "protobuf", "default")),
+  );
   expect((await logged()).rows).toBe(400);
   expect(disk.sync_count - before).toBeLessThan(10);
 });
@@ -96,26 +98,26 @@ test("requests that come together share a sync", async () => {
 test("on a full disk the sender is asked back and nothing is half-written; with space it goes on", async () => {
   const disk = new FaultyDisk(3);
   const pipeline = await open(disk);
-  await pipeline.exportTraces(makeCallsBody(0, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(0, 10), "protobuf", "default");
   disk.capacity_bytes = 0;
   await expect(
-    pipeline.exportTraces(makeCallsBody(100, 10), "protobuf", "default"),
+    pipeline.exportBody("traces", makeCallsBody(100, 10), "protobuf", "default"),
   ).rejects.toThrow(RetryableError);
   expect((await logged()).rows).toBe(10);
   disk.capacity_bytes = Number.POSITIVE_INFINITY;
-  await pipeline.exportTraces(makeCallsBody(200, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(200, 10), "protobuf", "default");
   expect((await logged()).rows).toBe(20);
 });
 
 test("a failed sync is no success, and the next one is", async () => {
   const disk = new FaultyDisk(4);
   const pipeline = await open(disk);
-  await pipeline.exportTraces(makeCallsBody(0, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(0, 10), "protobuf", "default");
   disk.failNext("sync", "EIO");
   await expect(
-    pipeline.exportTraces(makeCallsBody(100, 10), "protobuf", "default"),
+    pipeline.exportBody("traces", makeCallsBody(100, 10), "protobuf", "default"),
   ).rejects.toThrow(RetryableError);
-  await pipeline.exportTraces(makeCallsBody(200, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(200, 10), "protobuf", "default");
   expect((await logged()).rows).toBe(20);
 });
 
@@ -123,7 +125,7 @@ test("a full log asks the sender back", async () => {
   const pipeline = await open(new FaultyDisk(5), 200_000);
   const fill = async () => {
     for (let index = 0; index < 100; index += 1) {
-      await pipeline.exportTraces(makeCallsBody(index * 100, 100), "protobuf", "default");
+      await pipeline.exportBody("traces", makeCallsBody(index * 100, 100), "protobuf", "default");
     }
   };
   await expect(fill()).rejects.toMatchObject({ name: "RetryableError", code: "wal_full" });
@@ -133,10 +135,15 @@ test("a body that cannot be decoded is refused for good and leaves nothing behin
   const pipeline = await open(new FaultyDisk(6));
   const body = makeCallsBody(0, 10);
   await expect(
-    pipeline.exportTraces(body.slice(0, body.length - 3), "protobuf", "default"),
+    pipeline.exportBody("traces", body.slice(0, body.length - 3), "protobuf", "default"),
   ).rejects.toThrow(PermanentError);
   await expect(
-    pipeline.exportTraces(new TextEncoder().encode('{"resourceSpans":['), "json", "default"),
+    pipeline.exportBody(
+      "traces",
+      new TextEncoder().encode('{"resourceSpans":['),
+      "json",
+      "default",
+    ),
   ).rejects.toThrow(PermanentError);
   expect((await logged()).rows).toBe(0);
 });
@@ -151,8 +158,8 @@ test.each([
   ["a start in a year", { startTimeUnixNano: BigInt(Date.now()) * 1_000_000n + YEAR_NS }],
 ])("%s costs that span and none of its neighbours", async (_what, changes) => {
   const pipeline = await open(new FaultyDisk(7));
-  const result = await pipeline.exportTraces(bodyWith(changes), "protobuf", "default");
-  expect(result).toMatchObject({ accepted_spans: 2, rejected_spans: 1 });
+  const result = await pipeline.exportBody("traces", bodyWith(changes), "protobuf", "default");
+  expect(result).toMatchObject({ accepted_items: 2, rejected_items: 1 });
   expect(result.message).not.toBe("");
   expect((await logged()).rows).toBe(2);
 });
@@ -190,7 +197,7 @@ test("a resource that its spans would repeat for gigabytes is refused for good",
   const pipeline = await open(new FaultyDisk(9));
   const body = bodyOfResource(80_000, 8_000);
   expect(body.length).toBeLessThan(1_000_000);
-  await expect(pipeline.exportTraces(body, "protobuf", "default")).rejects.toMatchObject({
+  await expect(pipeline.exportBody("traces", body, "protobuf", "default")).rejects.toMatchObject({
     name: "PermanentError",
     code: "body_too_large",
   });
@@ -199,7 +206,7 @@ test("a resource that its spans would repeat for gigabytes is refused for good",
 
 test("blocks stay of bounded size when a large resource is repeated", async () => {
   const pipeline = await open(new FaultyDisk(10));
-  await pipeline.exportTraces(bodyOfResource(80_000, 1_000), "protobuf", "default");
+  await pipeline.exportBody("traces", bodyOfResource(80_000, 1_000), "protobuf", "default");
   const records = (await wal?.read(0, 1 << 30)) ?? [];
   expect(records.length).toBeGreaterThan(1);
   expect(Math.max(...records.map(({ payload }) => payload.length))).toBeLessThan(50 * 1024 ** 2);
@@ -210,7 +217,7 @@ test("an empty request succeeds and writes nothing", async () => {
   const disk = new FaultyDisk(8);
   const pipeline = await open(disk);
   const before = disk.sync_count;
-  const result = await pipeline.exportTraces(new Uint8Array(), "protobuf", "default");
-  expect(result).toMatchObject({ accepted_spans: 0, rejected_spans: 0, message: "" });
+  const result = await pipeline.exportBody("traces", new Uint8Array(), "protobuf", "default");
+  expect(result).toMatchObject({ accepted_items: 0, rejected_items: 0, message: "" });
   expect(disk.sync_count).toBe(before);
 });

@@ -2,55 +2,148 @@
  * The map of the collector: the only file that knows the order of the stages.
  *
  *   body -> decode -> normalize -> price -> columns -> wal (fsync) -> reply
- *                                                       wal -> insert -> ClickHouse -> recompute
+ *                               wal -> insert -> ClickHouse -> ledger (who counts) -> recompute
  *
  * A request is answered when its rows are fsynced. Requests that arrive while a sync runs share the
  * next block and the next sync, so the log is not asked for more syncs than it can do.
  */
-import { BUCKET_S, encodeRecord } from "../schemas/record.ts";
-import { readPriceFiles } from "../schemas/price-files.ts";
+import type { Candidate, Decision } from "../schemas/ledger.ts";
+import { BUCKET_S, encodeRecord, type RecordTable } from "../schemas/record.ts";
+import { readNegotiatedPrices, readPriceFiles } from "../schemas/price-files.ts";
 import { PermanentError } from "../schemas/errors.ts";
-import type { Attributes, DecodedTraces, Span } from "../schemas/span.ts";
+import type { Attributes, Span } from "../schemas/span.ts";
+import { USAGE_METRIC_COLUMNS, type UsageMetricPoint } from "../schemas/usage-metrics.ts";
 import { NANOSECONDS_PER_SECOND } from "../schemas/units.ts";
-import { makeBlockWriter } from "./columns/block.ts";
+import { type BlockWriter, makeBlockWriter, makeRowWriter } from "./columns/block.ts";
 import { makeGroupCommit } from "./commit/group.ts";
+import { decodeLogsJson } from "./decode/json-logs.ts";
+import { decodeMetricsJson } from "./decode/json-metrics.ts";
 import { decodeTracesJson } from "./decode/json.ts";
+import { decodeLogs } from "./decode/logs.ts";
+import { decodeMetrics } from "./decode/metrics.ts";
 import { decodeTraces } from "./decode/traces.ts";
+import { decideCalls } from "./ledger/count.ts";
+import { PREFERRED_SIGNALS, SESSION_SOURCES } from "./normalize/dialects.ts";
+import { normalizeLogs } from "./normalize/events.ts";
 import { type NormalizeOptions, normalizeScope } from "./normalize/normalize.ts";
+import { normalizeMetrics } from "./normalize/usage-metrics.ts";
 import { compilePriceBook, type PriceBook } from "./price/book.ts";
 import { priceSpan } from "./price/cost.ts";
-import type { ExportResult, OtlpEncoding } from "./receive/reply.ts";
+import type { ExportResult, OtlpEncoding, OtlpSignal } from "./receive/reply.ts";
 import type { Wal } from "./wal/wal.ts";
 
 export type { PriceBook } from "./price/book.ts";
 
-/** The price book this version ships with, compiled. Reads files: called once, at start. */
-export function loadPriceBook(): PriceBook {
-  return compilePriceBook(readPriceFiles());
+/**
+ * The list prices that this version ships with and the negotiated ones of a file, compiled. Reads
+ * files: called once, at start. Throws PermanentError("bad_prices") that says what to do.
+ */
+export function loadPriceBook(prices_file: string | null = null): PriceBook {
+  const negotiated = prices_file === null ? [] : readNegotiatedPrices(prices_file);
+  return compilePriceBook(readPriceFiles(), negotiated);
 }
 
-/** Spans of a request on their way to the log. */
+/** What a request holds that becomes rows, and what was refused or ignored of it. */
 export interface ReadResult {
   readonly spans: Span[];
-  readonly decoded: DecodedTraces;
+  readonly points: UsageMetricPoint[];
+  /** Items that were read, whether they become rows or not. */
+  readonly read_items: number;
+  /** Items that are no business of the ledger: read, and not stored. */
+  readonly ignored_items: number;
+  rejected_items: number;
+  /** For the sender: reasons of rejections, and warnings. */
+  readonly notes: string[];
 }
 
-/** The pure front of the pipeline: decode, normalize, price. `explain` is this and no more. */
-export function readSpans(
+type ReadBody = (
+  body: Uint8Array,
+  encoding: OtlpEncoding,
+  book: PriceBook,
+  options: NormalizeOptions,
+) => ReadResult;
+
+/** The pure front of the pipeline, by signal: decode, normalize, price. */
+export const READERS: Readonly<Record<OtlpSignal, ReadBody>> = {
+  traces: readSpans,
+  logs: readLogs,
+  metrics: readMetrics,
+};
+
+function readSpans(
   body: Uint8Array,
   encoding: OtlpEncoding,
   book: PriceBook,
   options: NormalizeOptions,
 ): ReadResult {
   const decoded = encoding === "json" ? decodeTracesJson(body) : decodeTraces(body);
-  const spans: Span[] = [];
-  for (const scope_spans of decoded.scope_spans) {
-    for (const span of normalizeScope(scope_spans, options)) {
-      priceSpan(book, span);
-      spans.push(span);
-    }
-  }
-  return { spans, decoded };
+  refuseExpanding(decoded.scope_spans.map(({ resource, spans }) => [resource, spans.length]));
+  const spans = decoded.scope_spans.flatMap((scope) => normalizeScope(scope, options));
+  for (const span of spans) priceSpan(book, span);
+  return {
+    spans,
+    points: [],
+    read_items: decoded.span_count,
+    ignored_items: 0,
+    rejected_items: decoded.rejected_spans,
+    notes: [...decoded.rejections, ...decoded.warnings],
+  };
+}
+
+function readLogs(
+  body: Uint8Array,
+  encoding: OtlpEncoding,
+  book: PriceBook,
+  options: NormalizeOptions,
+): ReadResult {
+  const decoded = encoding === "json" ? decodeLogsJson(body) : decodeLogs(body);
+  refuseExpanding(decoded.scope_logs.map(({ resource, records }) => [resource, records.length]));
+  const scopes = decoded.scope_logs.map((scope) => normalizeLogs(scope, options));
+  const spans = scopes.flatMap((scope) => scope.spans);
+  for (const span of spans) priceSpan(book, span);
+  return {
+    spans,
+    points: [],
+    read_items: decoded.record_count,
+    ignored_items: scopes.reduce((sum, { ignored_records }) => sum + ignored_records, 0),
+    rejected_items: decoded.rejected_records,
+    notes: [...decoded.rejections, ...decoded.warnings],
+  };
+}
+
+function readMetrics(
+  body: Uint8Array,
+  encoding: OtlpEncoding,
+  _book: PriceBook,
+  options: NormalizeOptions,
+): ReadResult {
+  const decoded = encoding === "json" ? decodeMetricsJson(body) : decodeMetrics(body);
+  const scopes = decoded.scope_metrics.map((scope) => normalizeMetrics(scope, options));
+  return {
+    spans: [],
+    points: scopes.flatMap((scope) => scope.points),
+    read_items: decoded.point_count,
+    ignored_items: scopes.reduce((sum, { ignored_points }) => sum + ignored_points, 0),
+    rejected_items: decoded.rejected_points,
+    notes: [...decoded.rejections, ...decoded.warnings],
+  };
+}
+
+/** Dialects of clients that report a call by several signals, or whose sessions others repeat. */
+export const MULTI_SIGNAL_DIALECTS: readonly string[] = [
+  ...new Set([...PREFERRED_SIGNALS.keys(), ...SESSION_SOURCES]),
+];
+
+/** The counting rules with what the dialects know of their clients' signals. */
+export function countCalls(
+  candidates: readonly Candidate[],
+  is_settled: (trace_id: string) => boolean,
+): Map<string, Decision> {
+  return decideCalls(candidates, {
+    is_settled,
+    prefer_signal: PREFERRED_SIGNALS,
+    session_sources: SESSION_SOURCES,
+  });
 }
 
 export interface PipelineOptions {
@@ -78,11 +171,13 @@ const FIRST_START_NS = BigInt(Date.UTC(2000, 0, 1)) * 1_000_000n;
 /** What came of a request, for its answer and for the metrics. */
 export interface PipelineResult extends ExportResult {
   readonly counted_calls: number;
+  readonly ignored_items: number;
 }
 
 export interface Pipeline {
-  /** Takes the body of an export request; resolves when its spans are fsynced. */
-  exportTraces(
+  /** Takes the body of an export request; resolves when its rows are fsynced. */
+  exportBody(
+    signal: OtlpSignal,
     body: Uint8Array,
     encoding: OtlpEncoding,
     project_id: string,
@@ -93,42 +188,66 @@ export interface Pipeline {
 
 /** The pipeline of one collector, up to the log. */
 export function makePipeline(options: PipelineOptions): Pipeline {
-  const writer = makeBlockWriter();
+  const spanWriter = makeBlockWriter();
+  const pointWriter = makeRowWriter(USAGE_METRIC_COLUMNS);
   const { wal, now_ms } = options;
 
-  async function commit(spans: Span[]): Promise<void> {
-    const writes: Promise<void>[] = [];
-    for (const part of splitIntoBlocks(spans)) {
-      const sequence = wal.reserveSequence();
-      const block = writer.encode(part, { ingest_seq: sequence, ingested_ms: now_ms() });
-      const header = { table: "spans" as const, rows: part.length, buckets: bucketsOf(part) };
-      writes.push(wal.append(sequence, encodeRecord({ header, block })));
-    }
-    // Every write is waited for, so that no failure of one is left alone.
+  async function writeRecord<Row>(
+    table: RecordTable,
+    writer: BlockWriter<Row>,
+    rows: readonly Row[],
+    buckets: [string, number][],
+  ): Promise<void> {
+    const sequence = wal.reserveSequence();
+    const block = writer.encode(rows, { ingest_seq: sequence, ingested_ms: now_ms() });
+    const header = { table, rows: rows.length, buckets };
+    await wal.append(sequence, encodeRecord({ header, block }));
+  }
+
+  /** Every write is waited for, so that no failure of one is left alone. */
+  async function commit(writes: Promise<void>[]): Promise<void> {
     const results = await Promise.allSettled(writes);
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     options.onSynced();
   }
 
-  const group = makeGroupCommit(MAX_WAITING_SPANS, commit);
+  const spanGroup = makeGroupCommit<Span>(MAX_WAITING_SPANS, (spans) =>
+    commit(
+      [...splitIntoBlocks(spans)].map((part) =>
+        writeRecord("spans", spanWriter, part, bucketsOf(part)),
+      ),
+    ),
+  );
+  const pointGroup = makeGroupCommit<UsageMetricPoint>(MAX_WAITING_SPANS, (points) =>
+    commit([writeRecord("usage_metric_points", pointWriter, points, [])]),
+  );
+
   return {
-    async exportTraces(body, encoding, project_id) {
-      const { spans, decoded } = readSpans(body, encoding, options.book, {
+    async exportBody(signal, body, encoding, project_id) {
+      const read = READERS[signal](body, encoding, options.book, {
         project_id,
         capture_content: options.capture_content,
       });
-      refuseExpanding(decoded);
-      const timely = keepTimely(spans, decoded, options);
-      if (timely.length > 0) await group.add(timely);
+      const spans = keepTimely(read.spans, read, options);
+      const points = keepTimely(read.points, read, options);
+      if (spans.length > 0) await spanGroup.add(spans);
+      if (points.length > 0) await pointGroup.add(points);
       return {
-        accepted_spans: timely.length,
-        rejected_spans: decoded.rejected_spans,
-        message: [...decoded.rejections, ...decoded.warnings].join("; "),
-        counted_calls: timely.filter((span) => span.span_class === "billable").length,
+        accepted_items:
+          read.read_items -
+          (read.spans.length - spans.length) -
+          (read.points.length - points.length),
+        rejected_items: read.rejected_items,
+        message: read.notes.join("; "),
+        counted_calls: spans.filter((span) => span.span_class === "billable").length,
+        ignored_items: read.ignored_items,
       };
     },
-    idle: () => group.idle(),
+    async idle() {
+      await spanGroup.idle();
+      await pointGroup.idle();
+    },
   };
 }
 
@@ -144,15 +263,15 @@ function measureAttributes({ keys, values }: Attributes): number {
 
 /**
  * Refuses a request that would grow out of all proportion: a resource is sent once and stored with
- * each of its spans, so that a body of 20 MB can stand for gigabytes of rows.
+ * each of its items, so that a body of 20 MB can stand for gigabytes of rows.
  */
-function refuseExpanding({ scope_spans }: DecodedTraces): void {
+function refuseExpanding(resources: readonly (readonly [Attributes, items: number])[]): void {
   let size = 0;
-  for (const { resource, spans } of scope_spans) size += spans.length * measureAttributes(resource);
+  for (const [resource, items] of resources) size += items * measureAttributes(resource);
   if (size <= MAX_RESOURCE_BYTES) return;
   throw new PermanentError(
     "body_too_large",
-    `The resource attributes of the request, stored with each span, take more than ` +
+    `The resource attributes of the request, stored with each item, take more than ` +
       `${MAX_RESOURCE_BYTES} bytes. Export smaller batches or fewer resource attributes.`,
   );
 }
@@ -180,17 +299,22 @@ function* splitIntoBlocks(spans: readonly Span[]): Generator<readonly Span[]> {
   if (start < spans.length) yield spans.slice(start);
 }
 
-/** Refuses spans whose start no sane clock gives: one of them would put its day in every table. */
-function keepTimely(spans: Span[], decoded: DecodedTraces, options: PipelineOptions): Span[] {
+/** Refuses rows of a time that no sane clock gives: one of them would put its day in every table. */
+function keepTimely<Row extends Span | UsageMetricPoint>(
+  rows: Row[],
+  read: ReadResult,
+  options: PipelineOptions,
+): Row[] {
   const latest_ns = BigInt(options.now_ms() + options.max_future_s * 1000) * 1_000_000n;
-  const timely = spans.filter(
-    (span) => span.start_ns >= FIRST_START_NS && span.start_ns <= latest_ns,
-  );
-  const refused = spans.length - timely.length;
+  const timely = rows.filter((row) => {
+    const time_ns = "time_ns" in row ? row.time_ns : row.start_ns;
+    return time_ns >= FIRST_START_NS && time_ns <= latest_ns;
+  });
+  const refused = rows.length - timely.length;
   if (refused > 0) {
-    decoded.rejected_spans += refused;
-    decoded.rejections.push(
-      `${refused} spans start before the year 2000 or more than ${options.max_future_s} s in the future; check the sender's clock`,
+    read.rejected_items += refused;
+    read.notes.unshift(
+      `${refused} items start before the year 2000 or more than ${options.max_future_s} s in the future; check the sender's clock`,
     );
   }
   return timely;

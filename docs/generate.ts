@@ -7,6 +7,13 @@ import { makeCollectorMetrics } from "../collector/metrics.ts";
 import { makeOpenApi } from "../query-api/openapi.ts";
 import { SETTINGS, type Setting } from "../schemas/settings.ts";
 import { DIMENSIONS, MEASURES } from "../schemas/usage.ts";
+import {
+  countOutcome,
+  groupByClient,
+  groupReasons,
+  type JudgedCase,
+  runCorpus,
+} from "../test/support/corpus-report.ts";
 
 const REFERENCE = new URL("./reference/", import.meta.url);
 const MIGRATIONS = new URL("../clickhouse/migrations/", import.meta.url);
@@ -128,6 +135,58 @@ function tablesPage(): string {
   return page("Tables and views", ...parts);
 }
 
+function listWords(words: Iterable<string>): string {
+  return [...new Set(words)].sort().join(", ");
+}
+
+function dialectCells(client: string, cases: readonly JudgedCase[]): string[] {
+  const rows = cases.flatMap((item) => item.rows);
+  const bodies = cases.flatMap((item) => item.case.bodies);
+  return [
+    client,
+    listWords(rows.map((call) => call.dialect)),
+    listWords(bodies.map((body) => body.signal)),
+    listWords(rows.map((call) => `${call.signal}s`)),
+    String(cases.length),
+    ...(["right", "flagged", "silent", "wrong"] as const).map((outcome) =>
+      String(countOutcome(cases, outcome)),
+    ),
+    [...groupReasons(cases, "wrong"), ...groupReasons(cases, "flagged")].join("; "),
+  ];
+}
+
+function dialectsPage(): string {
+  const cases = runCorpus();
+  const rows = [...groupByClient(cases)].map(([client, group]) => dialectCells(client, group));
+  const total = (["right", "flagged", "silent", "wrong"] as const)
+    .map((outcome) => `${countOutcome(cases, outcome)} ${outcome}`)
+    .join(", ");
+  return page(
+    "Clients and dialects",
+    `What the ledger makes of ${cases.length} captured cases of ${rows.length} clients, against what the ` +
+      `provider billed: ${total}. \`node test/corpus-report.ts --verbose\` shows each case.`,
+    "- **Right**: every billed call is one row, with every token class, the model and the cost.\n" +
+      "- **Flagged**: the client did not send something, and the row says so; no number is invented.\n" +
+      "- **Silent**: the client sent nothing for the call, so no row can exist.\n" +
+      "- **Wrong**: anything else.",
+    table(
+      [
+        "Client",
+        "Dialect",
+        "Signals sent",
+        "Rows from",
+        "Cases",
+        "Right",
+        "Flagged",
+        "Silent",
+        "Wrong",
+        "Why (cases)",
+      ],
+      rows,
+    ),
+  );
+}
+
 /** The pages by file name. */
 export async function referencePages(): Promise<Record<string, string>> {
   return {
@@ -135,6 +194,7 @@ export async function referencePages(): Promise<Record<string, string>> {
     "api.md": apiPage(),
     "metrics.md": await metricsPage(),
     "tables.md": tablesPage(),
+    "dialects.md": dialectsPage(),
   };
 }
 

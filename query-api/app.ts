@@ -10,6 +10,7 @@ import type { Log } from "../schemas/log.ts";
 import { ApiError, errorBody, toApiError } from "./errors.ts";
 import { makeOpenApi } from "./openapi.ts";
 import { answerCalls } from "./routes/calls.ts";
+import { answerExplain } from "./routes/explain.ts";
 import { answerTrace } from "./routes/traces.ts";
 import { answerUsage } from "./routes/usage.ts";
 
@@ -44,6 +45,10 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
   app.get("/v1/calls", async (c) =>
     c.json(await answerCalls(engine, c.get("project_id"), c.req.url, now_ms())),
   );
+  app.get("/v1/calls/:call_id/explain", async (c) => {
+    refuseParameters(c.req.url);
+    return c.json(await answerExplain(engine, c.get("project_id"), c.req.param("call_id")));
+  });
   app.get("/v1/traces/:trace_id", async (c) => {
     refuseParameters(c.req.url);
     return c.json(await answerTrace(engine, c.get("project_id"), c.req.param("trace_id")));

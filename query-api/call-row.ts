@@ -30,15 +30,19 @@ export interface StoredCall {
   readonly http_status: number;
   readonly finish_reason: string;
   readonly service_tier: string;
+  readonly region: string;
   readonly ttft_known: number;
   readonly ttft_ns: string;
   readonly usage_status: CallRow["usage_status"];
   readonly usage_mask: number;
   readonly tokens: readonly number[];
+  readonly fee_units: CallRow["fees"];
   readonly provider_calls: number;
   readonly cost_status: CallRow["cost_status"];
   readonly priced_mask: number;
   readonly cost: readonly string[];
+  readonly fees_priced: number;
+  readonly cost_fees: string;
   readonly price_id: string;
   readonly client_cost_known: number;
   readonly client_cost_usd: string;
@@ -53,6 +57,8 @@ export interface StoredCall {
   readonly scope_version: string;
   readonly signal: CallRow["signal"];
   readonly reason: string;
+  readonly duplicates: number;
+  readonly suspected_duplicate: number;
 }
 
 function orNull(text: string): string | null {
@@ -86,7 +92,11 @@ export function callOfRow(row: StoredCall): CallRow {
   const cost = TOKEN_CLASSES.map((_name, index) =>
     known(row.priced_mask, index) ? normalizeUsd(row.cost[index] ?? "0") : null,
   );
-  const total = cost.reduce((sum, amount) => sum + (parseUsd(amount ?? "0") ?? 0n), 0n);
+  const fees_usd = row.fees_priced === 1 ? normalizeUsd(row.cost_fees) : null;
+  const total = [...cost, fees_usd].reduce(
+    (sum: bigint, amount) => sum + (parseUsd(amount ?? "0") ?? 0n),
+    0n,
+  );
   return {
     call_id: `${row.trace_id}-${row.span_id}`,
     project: row.project_id,
@@ -107,6 +117,7 @@ export function callOfRow(row: StoredCall): CallRow {
     http_status: row.http_status === 0 ? null : row.http_status,
     finish_reason: orNull(row.finish_reason),
     service_tier: orNull(row.service_tier),
+    region: orNull(row.region),
     tokens: perClass((index) => tokens[index] ?? null),
     input_total: sumClasses(tokens, INPUT_CLASSES),
     output_total: sumClasses(tokens, OUTPUT_CLASSES),
@@ -114,6 +125,8 @@ export function callOfRow(row: StoredCall): CallRow {
     provider_calls: row.provider_calls === 0 ? null : row.provider_calls,
     cost_usd: row.cost_status === "unpriced" ? null : formatUsd(total),
     cost: perClass((index) => cost[index] ?? null),
+    fees: { ...row.fee_units },
+    fees_usd,
     price_id: orNull(row.price_id),
     cost_status: row.cost_status,
     client_cost_usd: row.client_cost_known === 1 ? normalizeUsd(row.client_cost_usd) : null,
@@ -127,8 +140,8 @@ export function callOfRow(row: StoredCall): CallRow {
     scope_name: orNull(row.scope_name),
     scope_version: orNull(row.scope_version),
     signal: row.signal,
-    duplicates: 0,
-    suspected_duplicate: false,
+    duplicates: row.duplicates,
+    suspected_duplicate: row.suspected_duplicate === 1,
     reason: row.reason,
   };
 }

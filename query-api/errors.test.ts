@@ -20,6 +20,7 @@ import { idBytes, makeSpan } from "../test/support/span.ts";
 import { makeOpenApi } from "./openapi.ts";
 
 const TRACE_ID = "ab".repeat(16);
+const CALL_ID = `${TRACE_ID}-a1a2a3a4a5a6a7a8`;
 const RANGE = "from=2026-10-24&to=2026-10-25";
 
 let test_engine: TestEngine;
@@ -48,6 +49,11 @@ interface Refusal {
   readonly path: string | undefined;
 }
 
+/** A path of the document with the trace and the call that are there. */
+function fillPath(path: string): string {
+  return path.replace("{trace_id}", TRACE_ID).replace("{call_id}", CALL_ID);
+}
+
 const DOCUMENT = makeOpenApi("1") as {
   paths: Record<string, { get: { responses: Record<string, unknown> } }>;
 };
@@ -63,7 +69,10 @@ async function readError(
   expect(headers.get("content-type")).toMatch(/^application\/json/);
   expect(headers.get("x-content-type-options")).toBe("nosniff");
   expect(headers.get("cache-control")).toBe("no-store");
-  const route = path.replace(/\?.*$/, "").replace(/^(\/v1\/traces\/).+$/, "$1{trace_id}");
+  const route = path
+    .replace(/\?.*$/, "")
+    .replace(/^(\/v1\/traces\/).+$/, "$1{trace_id}")
+    .replace(/^(\/v1\/calls\/).+(\/explain)$/, "$1{call_id}$2");
   const documented = DOCUMENT.paths[route]?.get.responses;
   if (documented !== undefined) expect(Object.keys(documented)).toContain(String(status));
   return { status, code: error.code, message: error.message, path: error.details[0]?.path };
@@ -218,9 +227,7 @@ test("without keys only loopback names are answered, on every route", async () =
     loopback_only: true,
     authenticate: () => "alpha",
   });
-  const paths = [...Object.keys(DOCUMENT.paths), "/nowhere"].map((path) =>
-    path.replace("{trace_id}", TRACE_ID),
-  );
+  const paths = [...Object.keys(DOCUMENT.paths), "/nowhere"].map((path) => fillPath(path));
   const wrong = [
     "evil.example",
     "evil.example:8080",
@@ -264,15 +271,13 @@ test("a path that is no route is a 404", async () => {
 test("a method that a route does not have is a 405 that says which it has", async () => {
   for (const path of Object.keys(DOCUMENT.paths)) {
     for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
-      const url = path.replace("{trace_id}", TRACE_ID);
+      const url = fillPath(path);
       const { status, json, headers } = await api.ask(url, "key-alpha", { method });
       expect({ path, method, status }).toEqual({ path, method, status: 405 });
       expect(readStrictly(ErrorAnswer, json).error.code).toBe("method_not_allowed");
       expect(headers.get("allow")).toBe("GET, HEAD");
     }
-    const head = await api.ask(path.replace("{trace_id}", TRACE_ID), "key-alpha", {
-      method: "HEAD",
-    });
+    const head = await api.ask(fillPath(path), "key-alpha", { method: "HEAD" });
     expect([head.status, head.text]).toEqual([200, ""]);
   }
   expect((await api.ask("/nowhere", "key-alpha", { method: "POST" })).status).toBe(404);
@@ -286,7 +291,12 @@ function failing(error: unknown): TestApi {
   return makeTestApi(replaceMethods(test_engine.engine, { query }));
 }
 
-const QUERYING = ["/v1/usage", "/v1/calls", `/v1/traces/${TRACE_ID}`];
+const QUERYING = [
+  "/v1/usage",
+  "/v1/calls",
+  `/v1/traces/${TRACE_ID}`,
+  `/v1/calls/${CALL_ID}/explain`,
+];
 const INNER_TEXT = "Code: 999. DB::Exception: secret of db.internal in /var/lib/clickhouse";
 
 test("storage that is away is a 503 that says when to come back", async () => {

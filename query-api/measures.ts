@@ -105,7 +105,8 @@ export function coverageOf(sums: Sums): Coverage {
 
 function costOf(sums: Sums): string | null {
   if (sums.count("calls_priced") === 0n) return null;
-  return formatUsd(TOKEN_CLASSES.reduce((total, name) => total + sums.count(`cost_${name}`), 0n));
+  const fees = sums.count("cost_fees");
+  return formatUsd(TOKEN_CLASSES.reduce((total, name) => total + sums.count(`cost_${name}`), fees));
 }
 
 /**
@@ -154,6 +155,8 @@ const READERS: { readonly [Name in MeasureName]: (sums: Sums) => MeasureValues[N
       hasBit(mask, index) ? formatUsd(sums.count(`cost_${name}`)) : null,
     );
   },
+  fees_usd: (sums) =>
+    sums.count("fees_priced_calls") === 0n ? null : formatUsd(sums.count("cost_fees")),
   client_cost_usd: (sums) =>
     sums.count("client_cost_calls") === 0n ? null : formatUsd(sums.count("client_cost_usd")),
   duration: (sums) => latencyOf(sums, "duration", sums.count("calls")),

@@ -6,6 +6,7 @@ import {
   CallsAnswer,
   CallsQuery,
   ErrorAnswer,
+  ExplainAnswer,
   TraceAnswer,
   UsageAnswer,
   UsageQuery,
@@ -44,6 +45,13 @@ export const ROUTES: readonly RouteDescription[] = [
     query: CallsQuery,
     answer: CallsAnswer,
     errors: [400, 401, 503, 504],
+  },
+  {
+    path: "/v1/calls/{call_id}/explain",
+    summary: "Why a span is a row of the ledger or none, and what gave way to it",
+    path_parameters: ["call_id"],
+    answer: ExplainAnswer,
+    errors: [400, 401, 404, 503, 504],
   },
   {
     path: "/v1/traces/{trace_id}",

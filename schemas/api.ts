@@ -77,6 +77,7 @@ const MeasureValues = z.object({
   output_total: count.nullable().optional(),
   cost_usd: decimalUsd.nullable().optional(),
   cost: perClass(decimalUsd.nullable()).optional(),
+  fees_usd: decimalUsd.nullable().optional(),
   client_cost_usd: decimalUsd.nullable().optional(),
   duration: Latency.optional(),
   ttft: Latency.optional(),
@@ -248,6 +249,11 @@ export const TraceAnswer = z.object({
       status_message: z.string().nullable(),
       service_name: z.string().nullable(),
       span_class: z.enum(["other", "billable", "aggregate", "tool", "structure"]),
+      counted: z.boolean().describe("whether the span is a row of the ledger"),
+      counted_by: z
+        .string()
+        .nullable()
+        .describe("call_id of the call that is counted in its place; null when there is none"),
       reason: z.string().describe("why the span counts or does not"),
       cost_usd: decimalUsd
         .nullable()
@@ -266,6 +272,29 @@ export const TraceAnswer = z.object({
   ),
 });
 export type TraceAnswer = z.infer<typeof TraceAnswer>;
+
+const ExplainedSpan = z.object({
+  call_id: z.string(),
+  name: z.string(),
+  start_time: z.string(),
+  signal: z.enum(["span", "log", "metric"]),
+  dialect: z.string().nullable(),
+  scope_name: z.string().nullable(),
+  span_class: z.enum(["other", "billable", "aggregate", "tool", "structure"]),
+  counted: z.boolean(),
+  counted_by: z.string().nullable().describe("call_id of the call that is counted in its place"),
+  reason: z.string().describe("why it counts or does not, and what is known of its numbers"),
+});
+
+export const ExplainAnswer = z.object({
+  span: ExplainedSpan,
+  call: CallRow.nullable().describe("the ledger row; null when the span is none"),
+  replaced: z
+    .array(ExplainedSpan)
+    .describe("spans and events that gave way to this call, and why; at most 1,000"),
+  truncated: z.boolean(),
+});
+export type ExplainAnswer = z.infer<typeof ExplainAnswer>;
 
 /** The one shape of every error. */
 export const ErrorAnswer = z.object({

@@ -3,6 +3,7 @@
  * same rows (DESIGN section 10). Names are OpenTelemetry's where it has one.
  */
 import { z } from "zod";
+import { FEE_KINDS } from "./span.ts";
 import { TOKEN_CLASSES } from "./tokens.ts";
 
 const tokenCount = z.number().int().nonnegative().nullable();
@@ -39,6 +40,7 @@ export const CallRow = z.object({
   http_status: z.number().int().nullable(),
   finish_reason: z.string().nullable(),
   service_tier: z.string().nullable(),
+  region: z.string().nullable().describe("where the provider ran the call, as it prices it"),
   tokens: perClass(tokenCount).describe("disjoint classes; null is unknown, 0 is zero"),
   input_total: tokenCount,
   output_total: tokenCount,
@@ -46,6 +48,12 @@ export const CallRow = z.object({
   provider_calls: z.number().int().nullable(),
   cost_usd: decimalUsd.nullable().describe("null when nothing could be priced"),
   cost: perClass(decimalUsd.nullable()),
+  fees: z
+    .partialRecord(z.enum(FEE_KINDS), z.number().int().positive())
+    .describe("pieces billed beside tokens, by kind"),
+  fees_usd: decimalUsd
+    .nullable()
+    .describe("their cost; null when there are none or one is unpriced"),
   price_id: z.string().nullable(),
   cost_status: z.enum(["priced", "partial", "unpriced"]),
   client_cost_usd: decimalUsd.nullable().describe("what the client claims; never ours"),
@@ -63,7 +71,7 @@ export const CallRow = z.object({
     .number()
     .int()
     .nonnegative()
-    .describe("other reports of this call that were not counted; always 0 in this version"),
+    .describe("other reports of this call that were not counted"),
   suspected_duplicate: z.boolean(),
   reason: z.string().describe("why it counts"),
 });

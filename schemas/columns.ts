@@ -4,7 +4,7 @@
  * test that holds it against the migrated table.
  */
 import {
-  type Attributes,
+  Attributes,
   COST_STATUSES,
   SIGNALS,
   type Span,
@@ -26,11 +26,11 @@ export type ColumnValue =
   | readonly Uint8Array[]
   | readonly Attributes[];
 
-export interface Column {
+export interface Column<Row> {
   readonly name: string;
   /** The ClickHouse type as DESCRIBE prints it. */
   readonly type: string;
-  readonly read: (span: Span, batch: Batch) => ColumnValue;
+  readonly read: (row: Row, batch: Batch) => ColumnValue;
 }
 
 /** What all rows of one block share. */
@@ -43,6 +43,7 @@ export interface Batch {
 
 const LOW_CARDINALITY = "LowCardinality(String)";
 const TEXT_MAP = "Map(LowCardinality(String), String)";
+const COUNT_MAP = "Map(LowCardinality(String), UInt32)";
 const TIME_NS = "DateTime64(9, 'UTC')";
 
 /** The ClickHouse Enum8 whose numbers are the positions in the list. */
@@ -62,7 +63,18 @@ function maskOf(values: readonly (number | bigint | null)[]): number {
   return mask;
 }
 
-export const SPAN_COLUMNS: readonly Column[] = [
+/** Fee units by kind, as a map of counts. */
+function feeCounts(span: Span): Attributes {
+  if (span.fee_units.length === 0) return NO_FEES;
+  return new Attributes(
+    span.fee_units.map(({ kind }) => kind),
+    span.fee_units.map(({ count }) => count),
+  );
+}
+
+const NO_FEES = new Attributes();
+
+export const SPAN_COLUMNS: readonly Column<Span>[] = [
   { name: "project_id", type: LOW_CARDINALITY, read: (span) => span.project_id },
   { name: "ts", type: TIME_NS, read: (span) => span.start_ns },
   { name: "trace_id", type: "FixedString(16)", read: (span) => span.trace_id },
@@ -96,6 +108,7 @@ export const SPAN_COLUMNS: readonly Column[] = [
   { name: "http_status", type: "UInt16", read: (span) => span.http_status },
   { name: "finish_reason", type: LOW_CARDINALITY, read: (span) => span.finish_reason },
   { name: "service_tier", type: LOW_CARDINALITY, read: (span) => span.service_tier },
+  { name: "region", type: LOW_CARDINALITY, read: (span) => span.region },
   { name: "ttft_known", type: "UInt8", read: (span) => (span.ttft_ns === null ? 0 : 1) },
   { name: "ttft_ns", type: "UInt64", read: (span) => span.ttft_ns ?? 0n },
   {
@@ -109,6 +122,7 @@ export const SPAN_COLUMNS: readonly Column[] = [
     type: "UInt32",
     read: (span: Span) => span.tokens[index] ?? 0,
   })),
+  { name: "fee_units", type: COUNT_MAP, read: (span) => feeCounts(span) },
   { name: "provider_calls", type: "UInt32", read: (span) => span.provider_calls ?? 0 },
   {
     name: "cost_status",
@@ -121,6 +135,8 @@ export const SPAN_COLUMNS: readonly Column[] = [
     type: "Decimal(18, 12)",
     read: (span: Span) => span.cost[index] ?? 0n,
   })),
+  { name: "fees_priced", type: "UInt8", read: (span) => (span.cost_fees === null ? 0 : 1) },
+  { name: "cost_fees", type: "Decimal(18, 12)", read: (span) => span.cost_fees ?? 0n },
   { name: "price_id", type: LOW_CARDINALITY, read: (span) => span.price_id },
   { name: "client_cost_known", type: "UInt8", read: (span) => (span.client_cost === null ? 0 : 1) },
   { name: "client_cost_usd", type: "Decimal(18, 12)", read: (span) => span.client_cost ?? 0n },

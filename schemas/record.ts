@@ -7,8 +7,12 @@
 import { z } from "zod";
 import { PermanentError } from "./errors.ts";
 
+/** The tables that are written through the log. */
+export const RECORD_TABLES = ["spans", "usage_metric_points"] as const;
+export type RecordTable = (typeof RECORD_TABLES)[number];
+
 const Header = z.object({
-  table: z.literal("spans"),
+  table: z.enum(RECORD_TABLES),
   rows: z.number().int().positive(),
   /** Project and start (Unix seconds) of each 15-minute bucket that has calls in the block. */
   buckets: z.array(z.tuple([z.string(), z.number().int()])),

@@ -90,6 +90,13 @@ export const SETTINGS = {
     description:
       "Store prompts, answers and other content. Off: it is dropped before anything is stored.",
   },
+  SPANLEDGER_PRICES_FILE: {
+    schema: z.string().min(1),
+    default: null,
+    description:
+      "JSON file of negotiated prices, in US dollars; they win over the list prices. " +
+      "See docs/prices.md. Unset: list prices only.",
+  },
   SPANLEDGER_MAX_BODY_BYTES: {
     schema: integer(KIB, GIB),
     default: String(64 * MIB),
@@ -120,6 +127,20 @@ export const SETTINGS = {
     schema: integer(1, 60_000),
     default: "500",
     description: "Longest a span waits for its INSERT when traffic is low, ms.",
+  },
+  SPANLEDGER_TRACE_SETTLE_S: {
+    schema: integer(0, 86_400),
+    default: "10",
+    description:
+      "How long nothing must arrive of a trace until a sum reported by an agent counts in place of " +
+      "calls that nobody reported, seconds.",
+  },
+  SPANLEDGER_TRACE_WINDOW_S: {
+    schema: integer(60, 30 * 86_400),
+    default: "21600",
+    description:
+      "How far apart the spans of one trace, or two reports of one call, may start, seconds; " +
+      "beyond it they are counted apart.",
   },
   SPANLEDGER_RECOMPUTE_INTERVAL_MS: {
     schema: integer(10, 3_600_000),

@@ -135,6 +135,24 @@ export const SPAN_KINDS = [
   "consumer",
 ] as const;
 
+/** Pieces of one kind that a call is billed for beside its tokens. */
+export interface FeeUnits {
+  readonly kind: FeeKind;
+  /** Whole and above zero. */
+  readonly count: number;
+}
+
+/** What providers bill by the piece. Append only: the names are stored. */
+export const FEE_KINDS = [
+  "web_search",
+  "grounding",
+  "file_search",
+  "code_interpreter",
+  "image",
+  "rerank_search",
+] as const;
+export type FeeKind = (typeof FEE_KINDS)[number];
+
 /**
  * A span after normalizing and pricing: what becomes one row of `spans`. Strings are empty when
  * unknown; numbers that may be unknown are null, because zero is a value.
@@ -167,16 +185,22 @@ export interface Span {
   http_status: number;
   finish_reason: string;
   service_tier: string;
+  /** Where the provider ran the call, as it prices it (`eu`, `us-east-1`); empty when unknown. */
+  region: string;
   /** Time to first token, ns; null when unknown. */
   ttft_ns: bigint | null;
 
   /** Tokens by class, in the order of TOKEN_CLASSES; null is unknown. */
   tokens: (number | null)[];
   usage_status: UsageStatus;
+  /** What is billed by the piece beside tokens, such as web searches; empty when nothing is. */
+  fee_units: readonly FeeUnits[];
   /** Calls of the provider that this row stands for; null when an aggregate does not say. */
   provider_calls: number | null;
   /** Cost by class, picodollars; null is unknown or unpriced. */
   cost: (bigint | null)[];
+  /** Cost of the fee units, picodollars; null when there are none or one of them has no price. */
+  cost_fees: bigint | null;
   cost_status: CostStatus;
   /** The price row that applied; empty when none did. */
   price_id: string;
@@ -204,10 +228,10 @@ export interface Span {
 }
 
 /**
- * What a span cost, picodollars: the sum of its priced classes, zero for a refused call, null when
- * it is unpriced or no call. A partial cost is a lower bound.
+ * What a span cost, picodollars: the sum of its priced classes and fees, zero for a refused call,
+ * null when it is unpriced or no call. A partial cost is a lower bound.
  */
-export function totalCost(span: Pick<Span, "cost" | "cost_status">): bigint | null {
+export function totalCost(span: Pick<Span, "cost" | "cost_fees" | "cost_status">): bigint | null {
   if (span.cost_status === "none" || span.cost_status === "unpriced") return null;
-  return span.cost.reduce((total: bigint, cost) => total + (cost ?? 0n), 0n);
+  return span.cost.reduce((total: bigint, cost) => total + (cost ?? 0n), span.cost_fees ?? 0n);
 }

@@ -124,14 +124,19 @@ export const MEASURES = {
     description: "Tokens of the answers: the sum of the output classes.",
   },
   cost_usd: {
-    columns: TOKEN_CLASSES.map((name) => `cost_${name}`),
+    columns: [...TOKEN_CLASSES.map((name) => `cost_${name}`), "cost_fees"],
     sources: ALL_SOURCES,
-    description: "US dollars, exact; null when no call could be priced.",
+    description: "US dollars, exact, fees included; null when no call could be priced.",
   },
   cost: {
     columns: ["priced_mask", ...TOKEN_CLASSES.map((name) => `cost_${name}`)],
     sources: ALL_SOURCES,
     description: "US dollars by token class, exact; null when no call had a price for the class.",
+  },
+  fees_usd: {
+    columns: ["cost_fees", "fees_priced_calls"],
+    sources: ALL_SOURCES,
+    description: "US dollars for what is billed by the piece, such as web searches; exact.",
   },
   client_cost_usd: {
     columns: ["client_cost_usd", "client_cost_calls"],

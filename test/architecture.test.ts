@@ -22,9 +22,11 @@ const STAGES = [
   "normalize",
   "price",
   "columns",
+  "ledger",
   "commit",
   "wal",
   "insert",
+  "ownership",
   "recompute",
 ].map((stage) => `collector/${stage}`);
 
@@ -58,12 +60,14 @@ const RULES: Readonly<Record<string, Rule>> = {
   "collector/normalize": PURE,
   "collector/price": PURE,
   "collector/columns": PURE,
+  "collector/ledger": PURE,
   "collector/commit": PURE,
   "collector/wal": {
     units: ["schemas"],
     modules: ["node:fs/promises", "node:path", "node:process", "node:zlib"],
   },
   "collector/insert": PURE,
+  "collector/ownership": { units: ["schemas", "clickhouse"], modules: [] },
   "collector/recompute": { units: ["schemas", "clickhouse"], modules: [] },
   "collector/pipeline.ts": { units: ["schemas", ...STAGES], modules: [] },
   "collector/collector.ts": {
@@ -77,6 +81,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   cli: {
     units: [
       "schemas",
+      "schemas/prices/import.ts",
       "clickhouse",
       "collector",
       "collector/collector.ts",

@@ -75,8 +75,8 @@ describe("runDemo", () => {
   it("makes the ledger come to what it prints", async () => {
     const { endpoint, requests } = await openTestSink();
     const { out } = await run([...CALLS, "--endpoint", endpoint]);
-    const { calls, rejected_spans } = explainBodies(requests.map(({ body }) => body));
-    expect(rejected_spans).toBe(0);
+    const { calls, rejected_items } = explainBodies(requests.map(({ body }) => body));
+    expect(rejected_items).toBe(0);
     const ledger = new Map<string, number[]>();
     for (const call of calls) {
       const model = call.response_model ?? call.request_model ?? "";

@@ -18,15 +18,19 @@ SELECT
   http_status,
   finish_reason,
   service_tier,
+  region,
   ttft_known,
   ttft_ns,
   usage_status,
   usage_mask,
   [tokens_input_uncached, tokens_cache_read, tokens_cache_write_5m, tokens_cache_write_1h, tokens_cache_write, tokens_output_text, tokens_output_reasoning, tokens_input_audio, tokens_output_audio, tokens_input_image, tokens_output_image] AS tokens,
+  fee_units,
   provider_calls,
   cost_status,
   priced_mask,
   [cost_input_uncached, cost_cache_read, cost_cache_write_5m, cost_cache_write_1h, cost_cache_write, cost_output_text, cost_output_reasoning, cost_input_audio, cost_output_audio, cost_input_image, cost_output_image] AS cost,
+  fees_priced,
+  cost_fees,
   price_id,
   client_cost_known,
   client_cost_usd,
@@ -40,6 +44,8 @@ SELECT
   scope_name,
   scope_version,
   signal,
+  duplicates,
+  suspected_duplicate,
   reason
 FROM calls
 WHERE project_id = {project_id:String}

@@ -4,12 +4,13 @@
  *
  * A column is a prefix (the LowCardinality version, which comes before any array offsets) and data.
  */
-import type { Attributes } from "../../schemas/span.ts";
+import type { Attributes, AttributeValue } from "../../schemas/span.ts";
 import {
   makeSink,
   type Sink,
   writeBytes,
   writeCount,
+  writeFloat64,
   writeString,
   writeUInt16,
   writeUInt32,
@@ -108,10 +109,12 @@ function arrayEncoder<Item>(item: Encoder<Item>): Encoder<readonly Item[]> {
   };
 }
 
-/** Map(LowCardinality(String), String). A key sent twice keeps its last value (OTLP D11). */
-function textMapEncoder(): Encoder<Attributes> {
+/** Map(LowCardinality(String), T). A key sent twice keeps its last value (OTLP D11). */
+function mapEncoder<Value>(
+  items: Encoder<Value>,
+  read: (value: AttributeValue) => Value,
+): Encoder<Attributes> {
   const keys = lowCardinalityEncoder();
-  const texts = plainEncoder(writeString);
   const ends = makeSink();
   let entryCount = 0;
   return {
@@ -121,7 +124,7 @@ function textMapEncoder(): Encoder<Attributes> {
         const name = names[index] as string;
         if (names.indexOf(name, index + 1) !== -1) continue;
         keys.append(name);
-        texts.append(formatAttribute(values[index] ?? null));
+        items.append(read(values[index] ?? null));
         entryCount += 1;
       }
       writeCount(ends, entryCount);
@@ -130,11 +133,11 @@ function textMapEncoder(): Encoder<Attributes> {
     writeData(sink) {
       writeBytes(sink, written(ends));
       keys.writeData(sink);
-      texts.writeData(sink);
+      items.writeData(sink);
     },
     reset() {
       keys.reset();
-      texts.reset();
+      items.reset();
       ends.size = 0;
       entryCount = 0;
     },
@@ -149,7 +152,12 @@ const BY_NAME: ReadonlyMap<string, () => Encoder<never>> = new Map<string, () =>
   ["UInt64", () => plainEncoder(writeUInt64)],
   ["String", () => plainEncoder(writeString)],
   ["LowCardinality(String)", lowCardinalityEncoder],
-  ["Map(LowCardinality(String), String)", textMapEncoder],
+  ["Float64", () => plainEncoder(writeFloat64)],
+  [
+    "Map(LowCardinality(String), String)",
+    () => mapEncoder(plainEncoder(writeString), formatAttribute),
+  ],
+  ["Map(LowCardinality(String), UInt32)", () => mapEncoder(plainEncoder(writeUInt32), Number)],
 ]);
 
 /** The encoder of a ClickHouse type; throws on a type nobody needed yet. */

@@ -58,6 +58,12 @@ export function writeUInt64(sink: Sink, value: bigint): void {
   sink.size += 8;
 }
 
+export function writeFloat64(sink: Sink, value: number): void {
+  reserve(sink, 8);
+  sink.view.setFloat64(sink.size, value, true);
+  sink.size += 8;
+}
+
 /** Writes a count below 2^53 as 64 bits. */
 export function writeCount(sink: Sink, value: number): void {
   reserve(sink, 8);

@@ -2,10 +2,10 @@
  * Reads the fields of OTLP/JSON objects: by either name, with null as absent, of the right type.
  *
  * A field of a wrong type gives its default and sets `problem`, which the caller turns into a
- * rejected span or a refused body. Invariant: only own properties are read.
+ * rejected record or a refused body. Invariant: only own properties are read.
  */
-import type { DecodedTraces } from "../../schemas/span.ts";
 import { isHex, parseHex, parseInt32, parseUint64 } from "./json-scalars.ts";
+import type { Notes } from "./notes.ts";
 import { addWarning, WARNINGS } from "./notes.ts";
 import { NO_ID, NOT_HEX_ID, WRONG_SIZE_ID } from "./span-id.ts";
 
@@ -14,7 +14,7 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The state of decoding one body. */
 export interface JsonDecoding {
-  traces: DecodedTraces;
+  notes: Notes;
   envelope_count: number;
   /** What was first found wrong with the fields of the object at hand. */
   problem: string | undefined;
@@ -42,8 +42,36 @@ export function readNamedField(
   const value = readField(object, camelName);
   if (value !== undefined) return value;
   const other = readField(object, snakeName);
-  if (other !== undefined) addWarning(decoding.traces, WARNINGS.snake_case);
+  if (other !== undefined) addWarning(decoding.notes, WARNINGS.snake_case);
   return other;
+}
+
+/**
+ * Reads the oneof of a message: the last member that is present, with what `members` has for its
+ * name, and undefined when there is none. A name in snake_case gives a warning.
+ */
+export function readOneof<Member>(
+  decoding: JsonDecoding,
+  object: JsonObject,
+  members: ReadonlyMap<string, Member>,
+): { member: Member; value: unknown } | undefined {
+  let found: { member: Member; value: unknown } | undefined;
+  for (const name of Object.keys(object)) {
+    const member = members.get(name);
+    const value = object[name];
+    if (member === undefined || value === null) continue;
+    if (name.includes("_")) addWarning(decoding.notes, WARNINGS.snake_case);
+    found = { member, value };
+  }
+  return found;
+}
+
+/** Reads an object inside a record; absent is empty, another type is a problem of the record. */
+export function readObject(decoding: JsonDecoding, value: unknown, name: string): JsonObject {
+  if (value === undefined) return {};
+  if (isObject(value)) return value;
+  decoding.problem ??= `${name} must be an object`;
+  return {};
 }
 
 /** Reads a repeated field; absent is empty. */
@@ -65,16 +93,16 @@ export function readString(decoding: JsonDecoding, value: unknown, name: string)
 /** Replaces unpaired surrogates, which UTF-8 cannot hold, by U+FFFD with a warning (J12). */
 export function mendText(decoding: JsonDecoding, text: string): string {
   if (text.isWellFormed()) return text;
-  addWarning(decoding.traces, WARNINGS.lone_surrogate);
+  addWarning(decoding.notes, WARNINGS.lone_surrogate);
   return text.toWellFormed();
 }
 
-/** Reads a Unix time in ns; absent is 0. */
-export function readTime(decoding: JsonDecoding, value: unknown, name: string): bigint {
+/** Reads a uint64, such as a Unix time in ns; absent is 0. */
+export function readUint64(decoding: JsonDecoding, value: unknown, name: string): bigint {
   if (value === undefined) return 0n;
-  const time = parseUint64(value);
-  if (time === undefined) decoding.problem ??= `${name} must be an unsigned 64-bit integer`;
-  return time ?? 0n;
+  const number = parseUint64(value);
+  if (number === undefined) decoding.problem ??= `${name} must be an unsigned 64-bit integer`;
+  return number ?? 0n;
 }
 
 /**
@@ -91,9 +119,16 @@ export function readEnum(
   const number = parseInt32(value);
   if (number !== undefined) return number;
   const named = typeof value === "string" ? names.indexOf(value) : -1;
-  if (named >= 0) addWarning(decoding.traces, WARNINGS.enum_name);
+  if (named >= 0) addWarning(decoding.notes, WARNINGS.enum_name);
   else decoding.problem ??= `${name} must be an integer of the OTLP enum`;
   return Math.max(named, 0);
+}
+
+/** Reads a bool; absent is false. */
+export function readBool(decoding: JsonDecoding, value: unknown, name: string): boolean {
+  if (typeof value === "boolean") return value;
+  if (value !== undefined) decoding.problem ??= `${name} must be true or false`;
+  return false;
 }
 
 /** Reads a hex id; what is none becomes one of the marks that `findSpanProblem` knows (J01). */

@@ -35,17 +35,17 @@ export function decodeAttributes(decoding: JsonDecoding, list: unknown, depth: n
   const attributes = new Attributes();
   if (list === undefined) return attributes;
   if (!Array.isArray(list)) {
-    addWarning(decoding.traces, WARNINGS.attribute_list);
+    addWarning(decoding.notes, WARNINGS.attribute_list);
     return attributes;
   }
   for (const item of list as unknown[]) {
     if (item === null) continue;
     if (attributes.keys.length >= MAX_ATTRIBUTES) {
-      addWarning(decoding.traces, WARNINGS.attribute_count);
+      addWarning(decoding.notes, WARNINGS.attribute_count);
       break;
     }
     if (isObject(item)) decodeAttribute(decoding, item, depth, attributes);
-    else addWarning(decoding.traces, WARNINGS.attribute_list);
+    else addWarning(decoding.notes, WARNINGS.attribute_list);
   }
   return attributes;
 }
@@ -58,15 +58,15 @@ function decodeAttribute(
 ): void {
   const key = readField(item, "key") ?? "";
   if (typeof key !== "string") {
-    addWarning(decoding.traces, WARNINGS.attribute_list);
+    addWarning(decoding.notes, WARNINGS.attribute_list);
     return;
   }
   if (isTooLong(key)) {
-    addWarning(decoding.traces, WARNINGS.key_size);
+    addWarning(decoding.notes, WARNINGS.key_size);
     return;
   }
   const value = decodeValue(decoding, readField(item, "value"), depth);
-  if (value === undefined) addWarning(decoding.traces, WARNINGS.attribute_value);
+  if (value === undefined) addWarning(decoding.notes, WARNINGS.attribute_value);
   else into.add(mendText(decoding, key), value);
 }
 
@@ -75,8 +75,11 @@ function isTooLong(key: string): boolean {
   return Buffer.byteLength(key) > MAX_KEY_BYTES;
 }
 
-/** Undefined when it is no AnyValue. Of several members the last one counts. */
-function decodeValue(
+/**
+ * Decodes an AnyValue, `depth` being its level; absent is null, and undefined is what is no AnyValue.
+ * Of several members the last one counts.
+ */
+export function decodeValue(
   decoding: JsonDecoding,
   raw: unknown,
   depth: number,
@@ -84,7 +87,7 @@ function decodeValue(
   if (raw === undefined || raw === null) return null;
   if (!isObject(raw)) return undefined;
   if (depth > MAX_VALUE_DEPTH) {
-    addWarning(decoding.traces, WARNINGS.value_depth);
+    addWarning(decoding.notes, WARNINGS.value_depth);
     return TOO_DEEP_VALUE;
   }
   let value: AttributeValue = null;
@@ -92,7 +95,7 @@ function decodeValue(
     const content = raw[name];
     if (content === null) continue;
     const camelName = CAMEL_NAMES.get(name);
-    if (camelName !== undefined) addWarning(decoding.traces, WARNINGS.snake_case);
+    if (camelName !== undefined) addWarning(decoding.notes, WARNINGS.snake_case);
     const member = decodeMember(decoding, camelName ?? name, content, depth);
     if (member === undefined) return undefined;
     if (member !== UNKNOWN_MEMBER) value = member;
@@ -126,7 +129,7 @@ function decodeMember(
     case "bytesValue":
       return typeof content === "string" ? parseBase64(content) : undefined;
     case "stringValueStrindex":
-      addWarning(decoding.traces, WARNINGS.string_index);
+      addWarning(decoding.notes, WARNINGS.string_index);
       return null;
     default:
       return UNKNOWN_MEMBER;

@@ -7,7 +7,8 @@
 import { PermanentError } from "../../schemas/errors.ts";
 
 /**
- * Resource, scope and span envelopes in one request; more is refused. 64 MiB of ordinary spans are
+ * Envelopes in one request: resources, scopes, metrics, and spans, log records or data points; more
+ * is refused. 64 MiB of ordinary spans are
  * 55,000; a million of minimal ones, which fit as well, took 5 GB on their way to the log.
  */
 export const MAX_ENVELOPES_PER_REQUEST = 250_000;
@@ -21,7 +22,7 @@ export const MAX_VALUES_PER_REQUEST = 4_000_000;
 /** Objects and arrays in one JSON body, counted before it is parsed; more is refused. */
 export const MAX_JSON_CONTAINERS = 4_000_000;
 
-/** Attributes kept of one span, event, link, resource or nested list; the rest is dropped. */
+/** Attributes kept of one record, event, link, resource or nested list; the rest is dropped. */
 export const MAX_ATTRIBUTES = 512;
 
 /** Longest attribute key kept, UTF-8 bytes; attributes with a longer one are dropped. */
@@ -63,4 +64,13 @@ export function tooManyObjects(what: string, limit: number): PermanentError {
     "too_many_objects",
     `the request holds more than ${limit} ${what}; send smaller batches`,
   );
+}
+
+/** Counts an envelope of either encoding. Throws `too_many_objects` beyond the limit. */
+export function countEnvelope(decoding: { envelope_count: number }): void {
+  decoding.envelope_count += 1;
+  if (decoding.envelope_count > MAX_ENVELOPES_PER_REQUEST) {
+    const what = "resources, scopes, and spans, log records, metrics or data points";
+    throw tooManyObjects(what, MAX_ENVELOPES_PER_REQUEST);
+  }
 }

@@ -1,10 +1,10 @@
 /**
- * What a decoder says about a request beside its spans: warnings, and rejected spans with reasons.
+ * What a decoder says about a request beside its records: warnings, and rejections with reasons. A
+ * record is a span, a log record or a data point.
  *
  * Invariant: no note quotes the request. Notes go back to the sender and into logs, and a key or a
  * value may be a prompt.
  */
-import type { DecodedTraces } from "../../schemas/span.ts";
 import {
   MAX_ATTRIBUTES,
   MAX_EVENTS_PER_SPAN,
@@ -29,10 +29,15 @@ export const WARNINGS = {
   attribute_list: "attributes that are not an array of objects with a string key were dropped",
   attribute_value: "attributes whose value is not a valid AnyValue were dropped",
   no_resource_spans: "the body has no resourceSpans: nothing was stored",
+  no_resource_logs: "the body has no resourceLogs: nothing was stored",
+  no_resource_metrics: "the body has no resourceMetrics: nothing was stored",
+  log_id: "ids of log records that are not 16 and 8 bytes (32 and 16 hex digits) were dropped",
+  log_body: "log bodies that are not a valid AnyValue were read as empty",
+  temporality: "unknown aggregation temporalities were read as unspecified",
   string_index: "string table references are only valid in profiles and were read as absent",
 } as const;
 
-/** Reasons for rejecting a span. */
+/** Reasons for rejecting a record, beside fields of a wrong type. */
 export const REJECTIONS = {
   trace_id_size: "the trace id must be 16 bytes",
   trace_id_zero: "the trace id must not be all zero",
@@ -40,24 +45,33 @@ export const REJECTIONS = {
   span_id_zero: "the span id must not be all zero",
   parent_span_id_size: "the parent span id must be 8 bytes, or empty for a root span",
   id_encoding: "ids must be hex: 32 digits for a trace id, 16 for a span id",
+  point_value: "a number data point must have a value, or the flag that none was recorded",
 } as const;
 
-/** Makes the result of a request in which nothing was found yet. */
-export function createDecodedTraces(): DecodedTraces {
-  return { scope_spans: [], span_count: 0, rejected_spans: 0, rejections: [], warnings: [] };
+/** What was found in a request so far, beside what is kept of it. */
+export interface Notes {
+  /** Records that were refused. */
+  rejected_count: number;
+  readonly rejections: string[];
+  readonly warnings: string[];
+}
+
+/** Makes the notes of a request in which nothing was found yet. */
+export function createNotes(): Notes {
+  return { rejected_count: 0, rejections: [], warnings: [] };
 }
 
 /** Adds a warning once; beyond MAX_NOTES different ones it is left out. */
-export function addWarning(traces: DecodedTraces, warning: string): void {
-  addNote(traces.warnings, warning);
+export function addWarning(notes: Notes, warning: string): void {
+  addNote(notes.warnings, warning);
 }
 
-/** Counts a rejected span and adds its reason once; beyond MAX_NOTES only the count goes on. */
-export function addRejection(traces: DecodedTraces, reason: string): void {
-  traces.rejected_spans += 1;
-  addNote(traces.rejections, reason);
+/** Counts rejected records and adds their reason once; beyond MAX_NOTES only the count goes on. */
+export function addRejection(notes: Notes, reason: string, count = 1): void {
+  notes.rejected_count += count;
+  addNote(notes.rejections, reason);
 }
 
-function addNote(notes: string[], note: string): void {
-  if (notes.length < MAX_NOTES && !notes.includes(note)) notes.push(note);
+function addNote(list: string[], note: string): void {
+  if (list.length < MAX_NOTES && !list.includes(note)) list.push(note);
 }

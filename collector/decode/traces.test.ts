@@ -15,6 +15,9 @@ import {
   decodeTraceRequest,
   encodeMessage,
   encodeTraceRequest,
+  field,
+  repeat,
+  varint,
 } from "../../test/support/otlp-proto.ts";
 import {
   MAX_ATTRIBUTES,
@@ -32,27 +35,6 @@ import { decodeTraces } from "./traces.ts";
 const TRACE_ID = new Uint8Array(16).fill(0xab);
 const SPAN_ID = new Uint8Array(8).fill(0xcd);
 const IDS = { traceId: TRACE_ID, spanId: SPAN_ID };
-
-/** A length or a tag as a varint of up to 35 bits. */
-function varint(value: number): number[] {
-  const bytes = [];
-  let rest = value;
-  for (; rest > 0x7f; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80);
-  return [...bytes, rest];
-}
-
-/** A delimited field of the number, made of the parts. */
-function field(number: number, ...parts: Uint8Array[]): Uint8Array {
-  const content = Buffer.concat(parts);
-  const head = Uint8Array.from([...varint(number * 8 + 2), ...varint(content.length)]);
-  return Buffer.concat([head, content]);
-}
-
-function repeat(bytes: Uint8Array, count: number): Uint8Array {
-  const whole = new Uint8Array(bytes.length * count);
-  for (let index = 0; index < count; index += 1) whole.set(bytes, index * bytes.length);
-  return whole;
-}
 
 /** A request of one scope with these Span messages. */
 function requestOf(...spans: Uint8Array[]): Uint8Array {

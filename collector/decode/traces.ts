@@ -2,156 +2,41 @@
  * Decodes an OTLP protobuf ExportTraceServiceRequest.
  *
  * A body that is not protobuf is refused as a whole; a span that is protobuf but no valid span is
- * refused alone. Fields may come in any order, repeated messages merge, and of a repeated scalar
- * the last one counts. Invariant: every byte of the body is either decoded or checked and skipped,
- * except inside what a limit drops.
- *
- * Field numbers: opentelemetry-proto 1.x, trace.proto, resource.proto, common.proto.
+ * refused alone. Invariant: a span of the result has ids that `findSpanProblem` finds no fault with.
  */
-import type {
-  DecodedSpan,
-  DecodedTraces,
-  Scope,
-  ScopeSpans,
-  SpanEvent,
-  SpanLink,
-} from "../../schemas/span.ts";
+import type { DecodedSpan, DecodedTraces, SpanEvent, SpanLink } from "../../schemas/span.ts";
 import { Attributes } from "../../schemas/span.ts";
-import {
-  MAX_ENVELOPES_PER_REQUEST,
-  MAX_EVENTS_PER_SPAN,
-  MAX_LINKS_PER_SPAN,
-  tooManyObjects,
-} from "./limits.ts";
-import { addRejection, addWarning, createDecodedTraces, WARNINGS } from "./notes.ts";
-import { findSpanProblem, NO_ID, SPAN_ID_BYTES, TRACE_ID_BYTES, WRONG_SIZE_ID } from "./span-id.ts";
-import type { ValueDecoding } from "./values.ts";
+import type { Decoding } from "./envelopes.ts";
+import { decodeRequest } from "./envelopes.ts";
+import { MAX_EVENTS_PER_SPAN, MAX_LINKS_PER_SPAN } from "./limits.ts";
+import { EVENT, LINK, SPAN, STATUS } from "./messages.ts";
+import { addRejection, addWarning, WARNINGS } from "./notes.ts";
+import { toTraces } from "./results.ts";
+import { findSpanProblem, NO_ID, readId, SPAN_ID_BYTES, TRACE_ID_BYTES } from "./span-id.ts";
 import { countValue, decodeAttribute } from "./values.ts";
 import type { WireReader } from "./wire.ts";
-import {
-  createReader,
-  DELIMITED,
-  FIXED32,
-  FIXED64,
-  NO_FIELD,
-  readBytes,
-  readEnd,
-  readField,
-  readFixed64,
-  readInt32,
-  readText,
-  skipValue,
-  VARINT,
-} from "./wire.ts";
-
-// The wire type of every field of each message, by field number. Fields that are not decoded are
-// listed too, because a known field with a wrong wire type means that this is not OTLP.
-const REQUEST = [NO_FIELD, DELIMITED];
-const RESOURCE_SPANS = [NO_FIELD, DELIMITED, DELIMITED, DELIMITED];
-const RESOURCE = [NO_FIELD, DELIMITED, VARINT, DELIMITED];
-const SCOPE_SPANS = [NO_FIELD, DELIMITED, DELIMITED, DELIMITED];
-const SCOPE = [NO_FIELD, DELIMITED, DELIMITED, DELIMITED, VARINT];
-// prettier-ignore
-const SPAN = [
-  NO_FIELD, DELIMITED, DELIMITED, DELIMITED, DELIMITED, DELIMITED, VARINT, FIXED64, FIXED64,
-  DELIMITED, VARINT, DELIMITED, VARINT, DELIMITED, VARINT, DELIMITED, FIXED32,
-];
-const STATUS = [NO_FIELD, NO_FIELD, DELIMITED, VARINT];
-const EVENT = [NO_FIELD, FIXED64, DELIMITED, DELIMITED, VARINT];
-const LINK = [NO_FIELD, DELIMITED, DELIMITED, DELIMITED, DELIMITED, VARINT, FIXED32];
-
-interface Decoding extends ValueDecoding {
-  envelope_count: number;
-}
+import { readEnd, readField, readFixed64, readInt32, readText, skipValue } from "./wire.ts";
 
 /**
  * Decodes the body of an OTLP trace export. An empty body is a valid, empty request. The result
  * holds nothing of the body. Throws PermanentError `invalid_protobuf` when the body cannot be
- * decoded and `too_many_objects` when it exceeds a limit; nothing else.
+ * decoded, `wrong_signal` when it is an export of logs or metrics, and `too_many_objects` when it
+ * exceeds a limit; nothing else.
  */
 export function decodeTraces(body: Uint8Array): DecodedTraces {
-  const reader = createReader(body);
-  const decoding = { reader, traces: createDecodedTraces(), envelope_count: 0, value_count: 0 };
-  while (reader.pos < body.length) {
-    const field = readField(reader, body.length, REQUEST);
-    if (field === 1) decodeResourceSpans(decoding, readEnd(reader, body.length));
-    else skipValue(reader, field, body.length);
-  }
-  if (reader.has_invalid_text) addWarning(decoding.traces, WARNINGS.invalid_text);
-  return decoding.traces;
+  return toTraces(decodeRequest("traces", body, decodeValidSpan));
 }
 
-/** Nothing is made for an empty envelope here and below: a million of them fit in 2 MB. */
-function decodeResourceSpans(decoding: Decoding, end: number): void {
-  const { reader, traces } = decoding;
-  countEnvelope(decoding);
-  // One object for all scopes, so that a resource that comes after them still reaches them.
-  let resource: Attributes | undefined;
-  while (reader.pos < end) {
-    const field = readField(reader, end, RESOURCE_SPANS);
-    if (field === 1) {
-      resource ??= new Attributes();
-      decodeResource(decoding, readEnd(reader, end), resource);
-    } else if (field === 2) {
-      const scoped = decodeScopeSpans(decoding, readEnd(reader, end));
-      if (scoped === undefined) continue;
-      resource ??= new Attributes();
-      traces.scope_spans.push({ resource, ...scoped });
-      traces.span_count += scoped.spans.length;
-    } else {
-      skipValue(reader, field, end);
-    }
-  }
-}
-
-function decodeResource(decoding: Decoding, end: number, into: Attributes): void {
-  const { reader } = decoding;
-  while (reader.pos < end) {
-    const field = readField(reader, end, RESOURCE);
-    if (field === 1) decodeAttribute(decoding, readEnd(reader, end), 1, into);
-    else skipValue(reader, field, end);
-  }
-}
-
-/** Undefined when no span of the scope is left. */
-function decodeScopeSpans(
-  decoding: Decoding,
-  end: number,
-): Pick<ScopeSpans, "scope" | "spans"> | undefined {
-  const { reader } = decoding;
-  countEnvelope(decoding);
-  let scope: Scope | undefined;
-  let spans: DecodedSpan[] | undefined;
-  while (reader.pos < end) {
-    const field = readField(reader, end, SCOPE_SPANS);
-    if (field === 1) {
-      scope ??= { name: "", version: "" };
-      decodeScope(reader, readEnd(reader, end), scope);
-    } else if (field === 2) {
-      const span = decodeSpan(decoding, readEnd(reader, end));
-      const problem = findSpanProblem(span);
-      if (problem !== undefined) addRejection(decoding.traces, problem);
-      else if (spans === undefined) spans = [span];
-      else spans.push(span);
-    } else {
-      skipValue(reader, field, end);
-    }
-  }
-  return spans === undefined ? undefined : { scope: scope ?? { name: "", version: "" }, spans };
-}
-
-function decodeScope(reader: WireReader, end: number, into: Scope): void {
-  while (reader.pos < end) {
-    const field = readField(reader, end, SCOPE);
-    if (field === 1) into.name = readText(reader, readEnd(reader, end));
-    else if (field === 2) into.version = readText(reader, readEnd(reader, end));
-    else skipValue(reader, field, end);
-  }
+function decodeValidSpan(decoding: Decoding, end: number): DecodedSpan | undefined {
+  const span = decodeSpan(decoding, end);
+  const problem = findSpanProblem(span);
+  if (problem === undefined) return span;
+  addRejection(decoding.notes, problem);
+  return undefined;
 }
 
 function decodeSpan(decoding: Decoding, end: number): DecodedSpan {
   const { reader } = decoding;
-  countEnvelope(decoding);
   const span: DecodedSpan = {
     trace_id: NO_ID,
     span_id: NO_ID,
@@ -221,7 +106,7 @@ function decodeStatus(reader: WireReader, end: number, into: DecodedSpan): void 
 function decodeEvent(decoding: Decoding, end: number, into: SpanEvent[]): void {
   const { reader } = decoding;
   if (into.length >= MAX_EVENTS_PER_SPAN) {
-    addWarning(decoding.traces, WARNINGS.event_count);
+    addWarning(decoding.notes, WARNINGS.event_count);
     reader.pos = end;
     return;
   }
@@ -240,7 +125,7 @@ function decodeEvent(decoding: Decoding, end: number, into: SpanEvent[]): void {
 function decodeLink(decoding: Decoding, end: number, into: SpanLink[]): void {
   const { reader } = decoding;
   if (into.length >= MAX_LINKS_PER_SPAN) {
-    addWarning(decoding.traces, WARNINGS.link_count);
+    addWarning(decoding.notes, WARNINGS.link_count);
     reader.pos = end;
     return;
   }
@@ -257,21 +142,6 @@ function decodeLink(decoding: Decoding, end: number, into: SpanLink[]): void {
   if (link.trace_id.length === TRACE_ID_BYTES && link.span_id.length === SPAN_ID_BYTES) {
     into.push(link);
   } else {
-    addWarning(decoding.traces, WARNINGS.link_id);
-  }
-}
-
-/** Reads an id; one of another size is not copied, only known to be wrong. */
-function readId(reader: WireReader, stop: number, byteCount: number): Uint8Array {
-  const size = stop - reader.pos;
-  if (size === byteCount) return readBytes(reader, stop);
-  reader.pos = stop;
-  return size === 0 ? NO_ID : WRONG_SIZE_ID;
-}
-
-function countEnvelope(decoding: Decoding): void {
-  decoding.envelope_count += 1;
-  if (decoding.envelope_count > MAX_ENVELOPES_PER_REQUEST) {
-    throw tooManyObjects("resources, scopes and spans", MAX_ENVELOPES_PER_REQUEST);
+    addWarning(decoding.notes, WARNINGS.link_id);
   }
 }

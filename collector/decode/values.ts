@@ -3,10 +3,8 @@
  *
  * Invariant: the recursion is bounded by MAX_VALUE_DEPTH and what is kept by MAX_VALUES_PER_REQUEST,
  * whatever the body declares.
- *
- * Field numbers: opentelemetry-proto 1.x, common.proto.
  */
-import type { AttributeValue, DecodedTraces } from "../../schemas/span.ts";
+import type { AttributeValue } from "../../schemas/span.ts";
 import { Attributes } from "../../schemas/span.ts";
 import type { KeyCache } from "./key-cache.ts";
 import { createKeyCache, readKey } from "./key-cache.ts";
@@ -18,12 +16,11 @@ import {
   TOO_DEEP_VALUE,
   tooManyObjects,
 } from "./limits.ts";
+import type { Notes } from "./notes.ts";
 import { addWarning, WARNINGS } from "./notes.ts";
+import { ANY_VALUE, KEY_VALUE, VALUE_LIST } from "./messages.ts";
 import type { WireReader } from "./wire.ts";
 import {
-  DELIMITED,
-  FIXED64,
-  NO_FIELD,
   readBool,
   readBytes,
   readDouble,
@@ -32,20 +29,12 @@ import {
   readInt64,
   readText,
   skipValue,
-  VARINT,
 } from "./wire.ts";
-
-const KEY_VALUE = [NO_FIELD, DELIMITED, DELIMITED, VARINT];
-// prettier-ignore
-const ANY_VALUE = [
-  NO_FIELD, DELIMITED, VARINT, VARINT, FIXED64, DELIMITED, DELIMITED, DELIMITED, VARINT,
-];
-const VALUE_LIST = [NO_FIELD, DELIMITED];
 
 /** The state of decoding one body, as far as values need it. */
 export interface ValueDecoding {
   reader: WireReader;
-  traces: DecodedTraces;
+  notes: Notes;
   value_count: number;
 }
 
@@ -61,7 +50,7 @@ export function decodeAttribute(
 ): void {
   const { reader } = decoding;
   if (into.keys.length >= MAX_ATTRIBUTES) {
-    addWarning(decoding.traces, WARNINGS.attribute_count);
+    addWarning(decoding.notes, WARNINGS.attribute_count);
     reader.pos = end;
     return;
   }
@@ -79,19 +68,19 @@ export function decodeAttribute(
     } else if (field === 2) {
       value = decodeValue(decoding, readEnd(reader, end), depth, value);
     } else {
-      if (field === 3) addWarning(decoding.traces, WARNINGS.string_index);
+      if (field === 3) addWarning(decoding.notes, WARNINGS.string_index);
       skipValue(reader, field, end);
     }
   }
-  if (isKeyTooLong) addWarning(decoding.traces, WARNINGS.key_size);
+  if (isKeyTooLong) addWarning(decoding.notes, WARNINGS.key_size);
   else into.add(key, value);
 }
 
 /**
  * Decodes an AnyValue on top of `initial`, the value of the same field sent before: a repeated
- * message merges (OTLP D03). The recursion is bounded by MAX_VALUE_DEPTH.
+ * message merges (OTLP D03). `depth` is its level; the recursion is bounded by MAX_VALUE_DEPTH.
  */
-function decodeValue(
+export function decodeValue(
   decoding: ValueDecoding,
   end: number,
   depth: number,
@@ -99,7 +88,7 @@ function decodeValue(
 ): AttributeValue {
   const { reader } = decoding;
   if (depth > MAX_VALUE_DEPTH) {
-    addWarning(decoding.traces, WARNINGS.value_depth);
+    addWarning(decoding.notes, WARNINGS.value_depth);
     reader.pos = end;
     return TOO_DEEP_VALUE;
   }
@@ -132,7 +121,7 @@ function decodeValue(
         break;
       case 8:
         value = null;
-        addWarning(decoding.traces, WARNINGS.string_index);
+        addWarning(decoding.notes, WARNINGS.string_index);
         skipValue(reader, field, end);
         break;
       default:

@@ -150,9 +150,20 @@ export function readInt32(reader: WireReader, end: number): number {
 /** Reads an int64: a number when it is a safe integer, otherwise a bigint. */
 export function readInt64(reader: WireReader, end: number): number | bigint {
   readVarint(reader, end);
-  const value = reader.high * 0x1_0000_0000 + (reader.low >>> 0);
+  return joinHalves(reader.high, reader.low >>> 0);
+}
+
+/** Reads an sfixed64: a number when it is a safe integer, otherwise a bigint. */
+export function readSfixed64(reader: WireReader, end: number): number | bigint {
+  const start = reader.pos;
+  advance(reader, 8, end);
+  return joinHalves(reader.view.getInt32(start + 4, true), reader.view.getUint32(start, true));
+}
+
+function joinHalves(high: number, low: number): number | bigint {
+  const value = high * 0x1_0000_0000 + low;
   if (Number.isSafeInteger(value)) return value;
-  return (BigInt(reader.high) << 32n) | BigInt(reader.low >>> 0);
+  return (BigInt(high) << 32n) | BigInt(low);
 }
 
 /** Reads a fixed64 as an unsigned bigint. */

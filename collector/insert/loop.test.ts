@@ -5,9 +5,10 @@
 import * as fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { PermanentError, RetryableError } from "../../schemas/errors.ts";
-import { encodeRecord } from "../../schemas/record.ts";
+import { encodeRecord, type RecordTable } from "../../schemas/record.ts";
 import {
   type BatchTarget,
+  type InsertedBatch,
   type InsertEvent,
   type InsertLoop,
   type InsertOptions,
@@ -17,7 +18,7 @@ import {
 } from "./loop.ts";
 
 type Bucket = [project: string, start_s: number];
-type Step = "insert" | "mark" | "release";
+type Step = "insert" | "resolve" | "mark" | "release";
 
 const HOUR_MS = 3_600_000;
 
@@ -33,6 +34,11 @@ class World implements RecordSource, BatchTarget {
   readonly diary: string[] = [];
   /** Sequences in the order they were inserted. */
   readonly inserted: number[] = [];
+  /** Sequences of data points, in the order they were inserted. */
+  readonly inserted_points: number[] = [];
+  readonly resolved: InsertedBatch[] = [];
+  /** Buckets of other spans that the counting rules change. */
+  changed_buckets: Bucket[] = [];
   readonly marks: { buckets: Bucket[]; sequence: number }[] = [];
   readonly set_aside: number[] = [];
   readonly events: InsertEvent[] = [];
@@ -44,13 +50,16 @@ class World implements RecordSource, BatchTarget {
   duringRead: () => void | Promise<void> = () => {};
 
   /** Adds a record of so many rows; its block says its sequence. */
-  append(rows: number, buckets: Bucket[] = [["default", 900]], written_ms = Date.now()): number {
+  append(
+    rows: number,
+    buckets: Bucket[] = [["default", 900]],
+    written_ms = Date.now(),
+    table: RecordTable = "spans",
+  ): number {
     const sequence = (this.records.at(-1)?.sequence ?? 0) + 1;
     const block = new Uint8Array(4);
     new DataView(block.buffer).setUint32(0, sequence);
-    const payload = Buffer.concat(
-      encodeRecord({ header: { table: "spans", rows, buckets }, block }),
-    );
+    const payload = Buffer.concat(encodeRecord({ header: { table, rows, buckets }, block }));
     this.records.push({ sequence, written_ms, payload });
     return sequence;
   }
@@ -76,14 +85,27 @@ class World implements RecordSource, BatchTarget {
     this.diary.push(`release ${through_sequence}`);
   }
 
-  async insertBlocks(blocks: readonly Uint8Array[]): Promise<void> {
+  /** Adds a record of data points, which are in no bucket. */
+  appendPoints(rows: number): number {
+    return this.append(rows, [], Date.now(), "usage_metric_points");
+  }
+
+  async insertBlocks(table: RecordTable, blocks: readonly Uint8Array[]): Promise<void> {
     const sequences = blocks.map((block) =>
       new DataView(block.buffer, block.byteOffset).getUint32(0),
     );
-    this.diary.push(`try ${sequences.join()}`);
+    const what = table === "spans" ? sequences.join() : `points ${sequences.join()}`;
+    this.diary.push(`try ${what}`);
     await this.before("insert", sequences);
-    this.inserted.push(...sequences);
-    this.diary.push(`insert ${sequences.join()}`);
+    (table === "spans" ? this.inserted : this.inserted_points).push(...sequences);
+    this.diary.push(`insert ${what}`);
+  }
+
+  async resolveCalls(batch: InsertedBatch): Promise<Bucket[]> {
+    await this.before("resolve", [batch.first_sequence, batch.last_sequence]);
+    this.resolved.push(batch);
+    this.diary.push(`resolve ${batch.first_sequence} to ${batch.last_sequence}`);
+    return this.changed_buckets;
   }
 
   async markBuckets(buckets: readonly (readonly [string, number])[], sequence: number) {
@@ -140,10 +162,12 @@ describe("batches", () => {
     expect(world.diary).toEqual([
       `try ${numbers(1, 10).join()}`,
       `insert ${numbers(1, 10).join()}`,
+      "resolve 1 to 10",
       "mark 10",
       "release 10",
       `try ${numbers(11, 20).join()}`,
       `insert ${numbers(11, 20).join()}`,
+      "resolve 11 to 20",
       "mark 20",
       "release 20",
     ]);
@@ -238,7 +262,7 @@ describe("marks", () => {
     ]);
     start(world);
     await released(world, 2);
-    expect(world.diary).toEqual(["try 1,2", "insert 1,2", "mark 2", "release 2"]);
+    expect(world.diary).toEqual(["try 1,2", "insert 1,2", "resolve 1 to 2", "mark 2", "release 2"]);
     expect(world.marks).toHaveLength(1);
     expect(world.marks[0]?.sequence).toBe(2);
     expect(new Set(world.marks[0]?.buckets.map(String))).toEqual(
@@ -253,6 +277,7 @@ describe("marks", () => {
     start(world);
     await released(world, 1);
     expect(world.marks).toEqual([]);
+    expect(world.resolved).toEqual([]);
   });
 
   test("of projects with the same letters in another order are not confused", async () => {
@@ -266,6 +291,113 @@ describe("marks", () => {
     start(world);
     await released(world, 1);
     expect(world.marks[0]?.buckets).toHaveLength(4);
+  });
+});
+
+describe("the counting rules", () => {
+  test("are asked with all that was inserted, and what they change is marked with the rest", async () => {
+    const world = new World();
+    world.append(1, [["a", 900]]);
+    world.append(1, [["a", 1_800]]);
+    world.changed_buckets = [
+      ["a", 900],
+      ["b", 2_700],
+    ];
+    start(world);
+    await released(world, 2);
+    expect(world.resolved).toEqual([
+      {
+        first_sequence: 1,
+        last_sequence: 2,
+        buckets: [
+          ["a", 900],
+          ["a", 1_800],
+        ],
+      },
+    ]);
+    expect(world.marks).toHaveLength(1);
+    expect(world.marks[0]?.buckets.toSorted()).toEqual([
+      ["a", 1_800],
+      ["a", 900],
+      ["b", 2_700],
+    ]);
+  });
+
+  test("that fail repeat the batch, whatever the failure: the records are not to blame", async () => {
+    for (const failure of [
+      new RetryableError("x", "away"),
+      new PermanentError("clickhouse_62", "a statement that is wrong"),
+      new TypeError("a bug"),
+    ]) {
+      const world = new World();
+      let failures = 1;
+      world.before = (step) => {
+        if (step === "resolve" && failures-- > 0) throw failure;
+      };
+      world.append(1);
+      world.append(1);
+      start(world);
+      await released(world, 2);
+      expect(world.diary).toEqual([
+        "try 1,2",
+        "insert 1,2",
+        "try 1,2",
+        "insert 1,2",
+        "resolve 1 to 2",
+        "mark 2",
+        "release 2",
+      ]);
+      expect(world.set_aside).toEqual([]);
+    }
+  });
+});
+
+describe("records of data points", () => {
+  test("go to their own table, are no call and change no bucket", async () => {
+    const world = new World();
+    world.appendPoints(3);
+    world.appendPoints(4);
+    start(world);
+    await released(world, 2);
+    expect(world.diary).toEqual(["try points 1,2", "insert points 1,2", "release 2"]);
+    expect(world.events).toMatchObject([{ kind: "inserted", rows: 7 }]);
+  });
+
+  test("among spans go in the same batch, one insert a table, released with them", async () => {
+    const world = new World();
+    world.appendPoints(1);
+    world.append(1);
+    world.appendPoints(1);
+    world.append(1);
+    start(world);
+    await released(world, 4);
+    expect(world.diary).toEqual([
+      "try 2,4",
+      "insert 2,4",
+      "try points 1,3",
+      "insert points 1,3",
+      "resolve 1 to 4",
+      "mark 4",
+      "release 4",
+    ]);
+  });
+
+  test("that will never be taken are set aside and the spans beside them are not", async () => {
+    const world = new World();
+    world.append(1);
+    world.appendPoints(1);
+    world.append(1);
+    world.before = (step, sequences) => {
+      if (step === "insert" && sequences.includes(2)) {
+        throw new PermanentError("clickhouse_117", "incorrect data");
+      }
+    };
+    start(world);
+    await released(world, 3);
+    expect(world.set_aside).toEqual([2]);
+    expect(new Set(world.inserted)).toEqual(new Set([1, 3]));
+    expect(world.inserted_points).toEqual([]);
+    expect(world.marks.at(-1)?.sequence).toBe(3);
   });
 });
 
@@ -337,7 +469,16 @@ describe("an error that may pass", () => {
     world.append(1);
     start(world);
     await released(world, 1);
-    expect(world.diary).toEqual(["try 1", "insert 1", "try 1", "insert 1", "mark 1", "release 1"]);
+    expect(world.diary).toEqual([
+      "try 1",
+      "insert 1",
+      "resolve 1 to 1",
+      "try 1",
+      "insert 1",
+      "resolve 1 to 1",
+      "mark 1",
+      "release 1",
+    ]);
   });
 
   test("of the log is told and read again, whether it is the reading or the release", async () => {
@@ -507,7 +648,13 @@ describe("stop", () => {
     expect(is_stopped).toBe(false);
     gate.resolve();
     await stopping;
-    expect(world.diary).toEqual(["try 1,2,3,4,5", "insert 1,2,3,4,5", "mark 5", "release 5"]);
+    expect(world.diary).toEqual([
+      "try 1,2,3,4,5",
+      "insert 1,2,3,4,5",
+      "resolve 1 to 5",
+      "mark 5",
+      "release 5",
+    ]);
     expect(loop.released()).toBe(5);
   });
 

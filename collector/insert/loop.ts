@@ -3,11 +3,16 @@
  * durably, and only then lets the WAL forget them. Every step may run twice: spans replace
  * themselves by their key, marks only grow.
  *
- * Order of one batch: spans, then the marks of their buckets, then the release. A crash between any
- * two repeats the batch.
+ * Order of one batch: rows, then what the counting rules make of them, then the marks of all buckets
+ * that changed, then the release. A crash between any two repeats the batch.
  */
 import { messageOf, PermanentError, RetryableError } from "../../schemas/errors.ts";
-import { type BlockRecord, decodeRecord } from "../../schemas/record.ts";
+import {
+  type BlockRecord,
+  decodeRecord,
+  RECORD_TABLES,
+  type RecordTable,
+} from "../../schemas/record.ts";
 
 /** The WAL, as this stage sees it. */
 export interface RecordSource {
@@ -23,9 +28,21 @@ export interface SourceRecord {
 
 /** Where batches go. */
 export interface BatchTarget {
-  insertBlocks(blocks: readonly Uint8Array[]): Promise<void>;
+  insertBlocks(table: RecordTable, blocks: readonly Uint8Array[]): Promise<void>;
+  /**
+   * Decides anew which calls count where the spans of these sequences bear on it. Resolves with the
+   * buckets of other spans that changed by it.
+   */
+  resolveCalls(batch: InsertedBatch): Promise<readonly (readonly [string, number])[]>;
   /** Marks buckets (project, Unix seconds) as changed by what was inserted up to the sequence. */
   markBuckets(buckets: readonly (readonly [string, number])[], sequence: number): Promise<void>;
+}
+
+/** What was inserted: all records from one sequence to another, and the buckets of their spans. */
+export interface InsertedBatch {
+  readonly first_sequence: number;
+  readonly last_sequence: number;
+  readonly buckets: readonly (readonly [string, number])[];
 }
 
 export interface InsertOptions {
@@ -216,14 +233,25 @@ class Loop {
 
   async #write(records: readonly SourceRecord[]): Promise<void> {
     const decoded: BlockRecord[] = records.map((record) => decodeRecord(record.payload));
-    await this.#target.insertBlocks(decoded.map(({ block }) => block));
-    const buckets = new Map<string, readonly [string, number]>();
-    for (const { header } of decoded) {
-      for (const bucket of header.buckets) buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
+    for (const table of RECORD_TABLES) {
+      const blocks = decoded.flatMap(({ header, block }) => (header.table === table ? block : []));
+      if (blocks.length > 0) await this.#target.insertBlocks(table, blocks);
     }
+    const buckets = new Map<string, readonly [string, number]>();
+    const addBuckets = (list: readonly (readonly [string, number])[]) => {
+      for (const bucket of list) buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
+    };
+    for (const { header } of decoded) addBuckets(header.buckets);
     if (buckets.size === 0) return;
     const last = records.at(-1) as SourceRecord;
     try {
+      addBuckets(
+        await this.#target.resolveCalls({
+          first_sequence: (records[0] as SourceRecord).sequence,
+          last_sequence: last.sequence,
+          buckets: [...buckets.values()],
+        }),
+      );
       await this.#target.markBuckets([...buckets.values()], last.sequence);
     } catch (error) {
       // The rows are in; whatever is wrong with the marks is no fault of the records.

@@ -1,21 +1,24 @@
 /**
- * The spans that Anthropic's own SDK makes (dialects.md section 3): the OpenTelemetry conventions
- * with the split of cache writes by lifetime, the stop reason and the tier under its own names.
+ * The spans that Anthropic's own SDK makes (dialects.md section 3), and those that Anthropic can push
+ * itself: the OpenTelemetry conventions with the stop reason and the tier under its own names.
  */
-import { extendKeys, type Dialect } from "./dialect.ts";
-import { OTEL_FIELDS, OTEL_OPERATIONS, OTEL_USAGE } from "./otel-genai.ts";
+import { extendKeys, type Dialect, ORDINARY } from "./dialect.ts";
+import { OPERATION_KINDS, OTEL_FIELDS, OTEL_USAGE } from "./otel-genai.ts";
 
 export const ANTHROPIC_SDK: Dialect = {
+  ...ORDINARY,
   name: "anthropic-sdk",
-  matches: (scope) => scope.name.startsWith("com.anthropic.sdk."),
+  matches: (scope) => /^com\.anthropic\.(sdk\.|claude-platform$)/.test(scope.name),
   fields: extendKeys(OTEL_FIELDS, {
     finish_reason: ["anthropic.message.stop_reason"],
     service_tier: ["anthropic.response.service_tier"],
+    region: ["anthropic.response.inference_geo", "anthropic.usage.inference_geo"],
   }),
   usage: extendKeys(OTEL_USAGE, {
-    cache_write_5m: ["anthropic.usage.cache_creation.ephemeral_5m_input_tokens"],
-    cache_write_1h: ["anthropic.usage.cache_creation.ephemeral_1h_input_tokens"],
+    web_search: [
+      "anthropic.usage.server_tool_use.web_search_requests",
+      "anthropic.usage.web_search_requests",
+    ],
   }),
-  operations: OTEL_OPERATIONS,
-  hides_cache_of: new Set(),
+  kinds: [OPERATION_KINDS],
 };

@@ -1,9 +1,11 @@
 /**
- * Decides whether a span counts as a model call (DESIGN section 5 rule 1). The table of each
- * dialect decides by operation; what follows here is for spans whose operation is not in it.
+ * Decides what a span is to the ledger (DESIGN section 5 rule 1): first by the tables of its dialect,
+ * then, for a word that no table lists, by whether it names a model, carries usage and is a client.
  */
 import type { DecodedSpan, SpanClass } from "../../schemas/span.ts";
-import type { Dialect } from "./dialect.ts";
+import type { Dialect, Kind } from "./dialect.ts";
+import type { SlotValues } from "./slots.ts";
+import { readText } from "./values.ts";
 
 export interface Classification {
   readonly span_class: SpanClass;
@@ -11,31 +13,36 @@ export interface Classification {
   readonly reason: string;
 }
 
+/** What a table of the dialect says, and the word that it says it of. */
+export interface FoundKind extends Kind {
+  readonly word: string;
+}
+
 /** OTLP SpanKind CLIENT: the side that calls a provider. */
 const KIND_CLIENT = 3;
+
+/** The kind of a span by the tables of its dialect; undefined when no table lists its words. */
+export function findKind(dialect: Dialect, values: SlotValues): FoundKind | undefined {
+  for (const { keys, kinds, otherwise } of dialect.kinds) {
+    const word = readText(values.first(keys));
+    if (word === undefined) continue;
+    const kind = kinds.get(word);
+    if (kind !== undefined) return { ...kind, word };
+    if (otherwise !== undefined) return otherwise;
+  }
+  return undefined;
+}
 
 /** Classifies a span of a dialect by what it says it does and whether it carries usage. */
 export function classify(
   dialect: Dialect,
+  kind: FoundKind | undefined,
   span: DecodedSpan,
   operation: string,
   has_model: boolean,
   has_usage: boolean,
 ): Classification {
-  const listed = dialect.operations.get(operation);
-  if (listed === "aggregate" && !has_usage) {
-    return { span_class: "structure", reason: `${operation} spans hold calls and are none` };
-  }
-  if (listed === "aggregate") {
-    return { span_class: "aggregate", reason: `${operation} repeats the usage of its calls` };
-  }
-  if (listed !== undefined) {
-    const billable = listed === "billable";
-    return {
-      span_class: listed,
-      reason: billable ? `${operation} is one model call` : `${operation} is no model call`,
-    };
-  }
+  if (kind !== undefined) return classifyListed(dialect, kind, has_model || has_usage, has_usage);
   if (operation === "") {
     // Before v1.28 of the conventions there was no operation name: a model makes it a call.
     return has_model
@@ -48,4 +55,22 @@ export function classify(
   return has_usage
     ? { span_class: "aggregate", reason: `unknown operation "${operation}" that is no client` }
     : { span_class: "structure", reason: `unknown operation "${operation}" without usage` };
+}
+
+function classifyListed(
+  dialect: Dialect,
+  { span_class, word }: FoundKind,
+  has_evidence: boolean,
+  has_usage: boolean,
+): Classification {
+  if (span_class === "aggregate") {
+    return has_usage
+      ? { span_class, reason: `${word} repeats the usage of its calls` }
+      : { span_class: "structure", reason: `${word} spans hold calls and are none` };
+  }
+  if (span_class !== "billable") return { span_class, reason: `${word} is no model call` };
+  if (dialect.needs_evidence && !has_evidence) {
+    return { span_class: "structure", reason: `${word} without a model and without usage` };
+  }
+  return { span_class, reason: `${word} is one model call` };
 }

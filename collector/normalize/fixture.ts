@@ -1,4 +1,8 @@
-/** For the normalizer's tests: decoded spans from plain pairs, and the one span that comes out. */
+/**
+ * For the normalizer's tests: decoded spans and log records from plain pairs, and the one span that
+ * comes out.
+ */
+import type { DecodedLogRecord } from "../../schemas/logs.ts";
 import {
   Attributes,
   type AttributeValue,
@@ -6,6 +10,7 @@ import {
   type Scope,
   type Span,
 } from "../../schemas/span.ts";
+import { normalizeLogs } from "./events.ts";
 import { type NormalizeOptions, normalizeScope } from "./normalize.ts";
 
 /** Attributes by key, or as pairs where a key comes twice. */
@@ -59,4 +64,31 @@ export function normalizeOne(attributes: Pairs, around: Around = {}): Span {
   );
   if (span === undefined) throw new Error("the span is gone");
   return span;
+}
+
+/** Normalizes one log record with these attributes; undefined when it is not kept. */
+export function normalizeEvent(
+  attributes: Pairs,
+  around: Omit<Around, "span"> & { readonly record?: Partial<DecodedLogRecord> } = {},
+): Span | undefined {
+  const record: DecodedLogRecord = {
+    time_ns: 1_795_225_706_000_000_000n,
+    observed_ns: 0n,
+    severity_number: 9,
+    event_name: "",
+    body: null,
+    attributes: attributesOf(attributes),
+    trace_id: new Uint8Array(16).fill(1),
+    span_id: new Uint8Array(8).fill(2),
+    ...around.record,
+  };
+  const { spans } = normalizeLogs(
+    {
+      resource: attributesOf(around.resource ?? {}),
+      scope: { name: "test", version: "1", ...around.scope },
+      records: [record],
+    },
+    { project_id: "default", capture_content: false, ...around.options },
+  );
+  return spans[0];
 }

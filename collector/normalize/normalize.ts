@@ -7,12 +7,12 @@ import {
   type DecodedSpan,
   type Scope,
   type ScopeSpans,
+  type Signal,
   type Span,
   type SpanStatus,
 } from "../../schemas/span.ts";
 import { TOKEN_CLASSES } from "../../schemas/tokens.ts";
-import { ANTHROPIC_SDK } from "./anthropic-sdk.ts";
-import { classify } from "./classify.ts";
+import { disown, readCall } from "./call.ts";
 import {
   MAX_PLAIN_TEXT_LENGTH,
   withoutContent,
@@ -21,24 +21,10 @@ import {
   withoutLongName,
 } from "./content.ts";
 import type { Dialect } from "./dialect.ts";
-import { OTEL_GENAI } from "./otel-genai.ts";
-import { OTEL_OPENAI_JS } from "./otel-openai-js.ts";
-import { nameOtherClient } from "./other-clients.ts";
+import { DIALECTS } from "./dialects.ts";
+import { OTEL_FIELDS } from "./otel-genai.ts";
 import { registerKeys, SlotValues } from "./slots.ts";
-import { splitUsage, type Usage } from "./usage.ts";
-import {
-  MAX_TEXT_LENGTH,
-  readFirstWord,
-  readFlag,
-  readHttpStatus,
-  readSeconds,
-  readText,
-  readUsd,
-} from "./values.ts";
-import { nameFinishReason, nameProvider } from "./vocabulary.ts";
-
-/** The dialects, most particular first: the first that matches is taken. */
-export const DIALECTS: readonly Dialect[] = [ANTHROPIC_SDK, OTEL_OPENAI_JS, OTEL_GENAI];
+import { MAX_TEXT_LENGTH, readText } from "./values.ts";
 
 /**
  * Attributes of this prefix, on spans or resources, become tags of the call. A tag is stored because
@@ -76,34 +62,60 @@ const values = new SlotValues();
 
 /** Normalizes the spans of one scope, in order. */
 export function normalizeScope(scope_spans: ScopeSpans, options: NormalizeOptions): Span[] {
-  const { resource } = scope_spans;
-  const context: Context = {
-    options,
-    scope: scope_spans.scope,
-    resource: options.capture_content ? resource : withoutContent(resource),
-    resource_tags: readTags(resource, options),
-    service_name: readText(resource.get("service.name")) ?? "",
-    environment:
-      readText(resource.get("deployment.environment.name")) ??
-      readText(resource.get("deployment.environment")) ??
-      "",
-  };
+  const context = makeContext(scope_spans.resource, scope_spans.scope, options);
   return scope_spans.spans.map((span) => normalizeSpan(span, context));
 }
 
-function normalizeSpan(decoded: DecodedSpan, context: Context): Span {
+/** Normalizes what was put in the shape of spans, by the dialects given. */
+export function normalizeAs(
+  scope_spans: ScopeSpans,
+  dialects: readonly Dialect[],
+  signal: Signal,
+  options: NormalizeOptions,
+): Span[] {
+  const context = makeContext(scope_spans.resource, scope_spans.scope, options);
+  return scope_spans.spans.map((span) => normalizeSpan(span, context, dialects, signal));
+}
+
+function makeContext(resource: Attributes, scope: Scope, options: NormalizeOptions): Context {
+  return {
+    options,
+    scope,
+    resource: options.capture_content ? resource : withoutContent(resource),
+    resource_tags: readTags(resource, options),
+    service_name: readText(resource.get("service.name")) ?? "",
+    environment: environmentOf(resource),
+  };
+}
+
+/** The environment that a resource names, by either generation of the conventions; "" for none. */
+export function environmentOf(resource: Attributes): string {
+  return (
+    readText(resource.get("deployment.environment.name")) ??
+    readText(resource.get("deployment.environment")) ??
+    ""
+  );
+}
+
+/** Normalizes one span or, given its dialects, anything that was put in the shape of one. */
+function normalizeSpan(
+  decoded: DecodedSpan,
+  context: Context,
+  dialects: readonly Dialect[] = DIALECTS,
+  signal: Signal = "span",
+): Span {
   values.fill(decoded.attributes);
   const span = copySpan(decoded, context);
-  const dialect = DIALECTS.find((candidate) => candidate.matches(context.scope, values));
-  const other_client = nameOtherClient(context.scope, values);
+  span.signal = signal;
+  const dialect = dialects.find((candidate) => candidate.matches(context.scope, values));
   if (dialect === undefined) {
-    if (other_client !== undefined) {
-      span.reason = `a span of ${other_client}, which this version does not read`;
-    }
+    // Calls below it may lack what it says of whose they are.
+    span.user_id = readText(values.first(OTEL_FIELDS.user_id)) ?? "";
+    span.session_id = readText(values.first(OTEL_FIELDS.session_id)) ?? "";
     return span;
   }
-  applyDialect(span, decoded, dialect, other_client);
-  if (values.first(PENDING_COPY) === "pending_span") disown(span);
+  readCall(span, decoded, dialect, values);
+  if (values.first(PENDING_COPY) === "pending_span") disown(span, "an early copy of another span");
   return span;
 }
 
@@ -134,11 +146,14 @@ function copySpan(decoded: DecodedSpan, context: Context): Span {
     http_status: 0,
     finish_reason: "",
     service_tier: "",
+    region: "",
     ttft_ns: null,
     tokens: TOKEN_CLASSES.map(() => null),
     usage_status: "none",
+    fee_units: [],
     provider_calls: null,
     cost: TOKEN_CLASSES.map(() => null),
+    cost_fees: null,
     cost_status: "none",
     price_id: "",
     client_cost: null,
@@ -164,96 +179,6 @@ function copySpan(decoded: DecodedSpan, context: Context): Span {
 function durationOf({ start_ns, end_ns }: DecodedSpan): bigint {
   const duration_ns = end_ns - start_ns;
   return duration_ns > 0n && duration_ns <= MAX_DURATION_NS ? duration_ns : 0n;
-}
-
-function applyDialect(
-  span: Span,
-  decoded: DecodedSpan,
-  dialect: Dialect,
-  other_client: string | undefined,
-): void {
-  const keys = dialect.fields;
-  span.dialect = dialect.name;
-  span.operation = readText(values.first(keys.operation)) ?? "";
-  span.request_model = readText(values.first(keys.request_model)) ?? "";
-  span.response_model = readText(values.first(keys.response_model)) ?? "";
-  span.provider = nameProvider(
-    readText(values.first(keys.provider)),
-    span.response_model === "" ? span.request_model : span.response_model,
-  );
-  span.response_id = readText(values.first(keys.response_id)) ?? "";
-  span.finish_reason = nameFinishReason(readFirstWord(values.first(keys.finish_reason)));
-  span.service_tier = readText(values.first(keys.service_tier))?.toLowerCase() ?? "";
-  span.streaming = readFlag(values.first(keys.streaming)) ?? null;
-  span.ttft_ns = readSeconds(values.first(keys.ttft_s)) ?? null;
-  span.user_id = readText(values.first(keys.user_id)) ?? "";
-  span.session_id = readText(values.first(keys.session_id)) ?? "";
-  span.agent_name = readText(values.first(keys.agent_name)) ?? "";
-  // Emitters write 0 when they know no price, so 0 claims nothing (dialects.md 1.6).
-  span.client_cost = readUsd(values.first(keys.client_cost_usd)) || null;
-  applyError(span, decoded, dialect);
-
-  const hides_cache = dialect.hides_cache_of.has(span.provider) && span.operation !== "embeddings";
-  const usage = splitUsage(values, dialect.usage, hides_cache);
-  if (other_client !== undefined && dialect === OTEL_GENAI && usage.status === "reported") {
-    // Its cached and reasoning tokens may stand under names of its own.
-    usage.status = "estimated";
-    usage.notes.push(`of a span of ${other_client} only the OpenTelemetry names are read`);
-  }
-  const has_model = span.request_model !== "" || span.response_model !== "";
-  const { span_class, reason } = classify(
-    dialect,
-    decoded,
-    span.operation,
-    has_model,
-    usage.status !== "missing",
-  );
-  span.span_class = span_class;
-  span.reason = reason;
-  if (span_class === "billable" || span_class === "aggregate") applyUsage(span, usage);
-}
-
-function applyUsage(span: Span, usage: Usage): void {
-  span.tokens = usage.tokens;
-  span.usage_status = span.span_class === "aggregate" ? "aggregate" : usage.status;
-  span.provider_calls = span.span_class === "aggregate" ? null : 1;
-  if (usage.status === "missing") {
-    usage.notes.push(
-      span.status === "error" ? "it failed without usage" : "nobody reported its usage",
-    );
-  }
-  if (usage.notes.length > 0) span.reason += `; ${usage.notes.join("; ")}`;
-}
-
-/** Takes a span out of the ledger that is a copy of another. */
-function disown(span: Span): void {
-  span.span_class = "structure";
-  span.reason = "an early copy of another span";
-  span.tokens = TOKEN_CLASSES.map(() => null);
-  span.usage_status = "none";
-  span.provider_calls = null;
-}
-
-/** OpenAI's and Anthropic's SDKs begin the message so: "429 …", in Python "Error code: 429 - …". */
-const STATUS_IN_MESSAGE = /^(?:Error code: )?([45]\d\d)\b/;
-
-/** Error type and HTTP status: from attributes, the exception event, or the error message. */
-function applyError(span: Span, decoded: DecodedSpan, dialect: Dialect): void {
-  span.error_type = readText(values.first(dialect.fields.error_type)) ?? "";
-  span.http_status = readHttpStatus(values.first(dialect.fields.http_status)) ?? 0;
-  if (span.error_type !== "" || span.http_status >= 400) span.status = "error";
-  if (span.status !== "error") return;
-  const exception = decoded.events.findLast((event) => event.name === "exception")?.attributes;
-  if (span.http_status === 0) {
-    const message = readText(exception?.get("exception.message")) ?? "";
-    const match = STATUS_IN_MESSAGE.exec(decoded.status_message) ?? STATUS_IN_MESSAGE.exec(message);
-    if (match !== null) span.http_status = Number(match[1]);
-  }
-  if (span.error_type === "") {
-    // The convention takes the status code where there is no name of an error.
-    const code = span.http_status >= 400 ? String(span.http_status) : "_OTHER";
-    span.error_type = readText(exception?.get("exception.type")) ?? code;
-  }
 }
 
 function readTags(attributes: Attributes, options: NormalizeOptions): Attributes {

@@ -5,8 +5,7 @@
  *
  * Rule of the convention: input includes cache reads and writes, output includes reasoning.
  */
-import type { SpanClass } from "../../schemas/span.ts";
-import type { Dialect, FieldKeys, UsageKeys } from "./dialect.ts";
+import { type Dialect, type FieldKeys, kindsOf, ORDINARY, type UsageKeys } from "./dialect.ts";
 import { registerKeys } from "./slots.ts";
 
 export const OTEL_FIELDS: FieldKeys = {
@@ -14,6 +13,7 @@ export const OTEL_FIELDS: FieldKeys = {
   provider: registerKeys("gen_ai.provider.name", "gen_ai.system"),
   request_model: registerKeys("gen_ai.request.model"),
   response_model: registerKeys("gen_ai.response.model"),
+  either_model: [],
   response_id: registerKeys("gen_ai.response.id"),
   finish_reason: registerKeys("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),
   service_tier: registerKeys(
@@ -22,16 +22,36 @@ export const OTEL_FIELDS: FieldKeys = {
     "gen_ai.response.service_tier",
     "openai.request.service_tier",
     "gen_ai.openai.request.service_tier",
+    "gen_ai.request.service_tier",
   ),
-  streaming: registerKeys("gen_ai.request.stream"),
+  region: registerKeys("spanledger.region"),
+  streaming: registerKeys("gen_ai.request.stream", "gen_ai.request.is_stream"),
   error_type: registerKeys("error.type"),
+  error_message: registerKeys("error.message"),
   http_status: registerKeys("http.response.status_code", "http.status_code"),
   ttft_s: registerKeys(
     "gen_ai.response.time_to_first_chunk",
     "gen_ai.client.operation.time_to_first_chunk",
+    "gen_ai.client.inference.time_to_first_chunk",
   ),
-  user_id: registerKeys("user.id", "enduser.id"),
-  session_id: registerKeys("gen_ai.conversation.id", "session.id"),
+  ttft_ms: [],
+  first_token_at: [],
+  user_id: registerKeys(
+    "user.id",
+    "enduser.id",
+    // Traceloop copies what a caller associates to every span below, whoever makes it.
+    "traceloop.association.properties.user_id",
+    "gen_ai.user",
+    "gen_ai.request.user",
+  ),
+  session_id: registerKeys(
+    "gen_ai.conversation.id",
+    "session.id",
+    "traceloop.association.properties.session_id",
+    "traceloop.association.properties.chat_id",
+    "traceloop.association.properties.thread_id",
+    "gen_ai.session.id",
+  ),
   agent_name: registerKeys("gen_ai.agent.name"),
   client_cost_usd: registerKeys("gen_ai.usage.cost"),
 };
@@ -39,18 +59,32 @@ export const OTEL_FIELDS: FieldKeys = {
 export const OTEL_USAGE: UsageKeys = {
   input: registerKeys("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
   output: registerKeys("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-  cache_read: registerKeys("gen_ai.usage.cache_read.input_tokens"),
+  total: registerKeys("gen_ai.usage.total_tokens"),
+  input_uncached: [],
+  cache_read: registerKeys(
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_read_input_tokens",
+  ),
   cache_write: registerKeys(
     "gen_ai.usage.cache_write.input_tokens",
     "gen_ai.usage.cache_creation.input_tokens",
+    "gen_ai.usage.cache_creation_input_tokens",
+    "gen_ai.usage.cache_write_input_tokens",
   ),
-  cache_write_5m: [],
-  cache_write_1h: [],
-  reasoning: registerKeys("gen_ai.usage.reasoning.output_tokens"),
+  cache_write_5m: registerKeys("anthropic.usage.cache_creation.ephemeral_5m_input_tokens"),
+  cache_write_1h: registerKeys("anthropic.usage.cache_creation.ephemeral_1h_input_tokens"),
+  tool_input: [],
+  reasoning: registerKeys(
+    "gen_ai.usage.reasoning.output_tokens",
+    "gen_ai.usage.reasoning_tokens",
+    "gen_ai.usage.completion_tokens_details.reasoning",
+    "gen_ai.usage.details.reasoning_tokens",
+  ),
   input_audio: registerKeys("gen_ai.usage.audio.input_tokens"),
   output_audio: registerKeys("gen_ai.usage.audio.output_tokens"),
   input_image: registerKeys("gen_ai.usage.image.input_tokens"),
   output_image: registerKeys("gen_ai.usage.image.output_tokens"),
+  web_search: [],
 };
 
 /**
@@ -58,30 +92,20 @@ export const OTEL_USAGE: UsageKeys = {
  * those that emitters put in its place (Semantic Kernel, OpenLIT, LiteLLM's call types; the names of
  * Mastra, AI SDK 7 and Gemini CLI for spans that only repeat usage).
  */
-export const OTEL_OPERATIONS: ReadonlyMap<string, SpanClass> = new Map<string, SpanClass>([
-  ["chat", "billable"],
-  ["text_completion", "billable"],
-  ["generate_content", "billable"],
-  ["embeddings", "billable"],
-  ["rerank", "billable"],
-  ["invoke_agent", "aggregate"],
-  ["create_agent", "aggregate"],
-  ["invoke_workflow", "aggregate"],
-  ["plan", "aggregate"],
-  ["execute_tool", "tool"],
-  ["retrieval", "structure"],
-  ["fetch_response", "structure"],
-  ...listOperations("billable", ["chat.completions", "text.completions", "text_completions"]),
-  ...listOperations("billable", ["image", "audio", "completion", "responses", "embedding"]),
-  ...listOperations("billable", ["image_generation", "transcription", "speech"]),
-  ...listOperations("billable", ["acompletion", "atext_completion", "aresponses", "aembedding"]),
-  ...listOperations("billable", ["aimage_generation", "atranscription", "aspeech", "arerank"]),
-  ...listOperations("aggregate", ["agent_step", "model_generation", "model_chunk", "llm_call"]),
+export const OTEL_OPERATIONS = kindsOf([
+  ["billable", "", "chat text_completion generate_content embeddings rerank"],
+  ["billable", "", "chat.completions text.completions text_completions completion responses"],
+  ["billable", "", "image audio embedding image_generation transcription speech"],
+  ["billable", "", "acompletion atext_completion aresponses aembedding aimage_generation"],
+  ["billable", "", "atranscription aspeech arerank anthropic_messages agenerate_content"],
+  ["aggregate", "", "invoke_agent create_agent invoke_workflow plan"],
+  ["aggregate", "", "agent_step model_generation model_chunk llm_call"],
+  ["tool", "", "execute_tool"],
+  ["structure", "", "retrieval fetch_response search_memory create_memory update_memory"],
+  ["structure", "", "upsert_memory delete_memory create_memory_store delete_memory_store"],
 ]);
 
-function listOperations(span_class: SpanClass, names: readonly string[]): [string, SpanClass][] {
-  return names.map((name) => [name, span_class]);
-}
+export const OPERATION_KINDS = { keys: OTEL_FIELDS.operation, kinds: OTEL_OPERATIONS };
 
 const MARKERS = registerKeys(
   "gen_ai.operation.name",
@@ -91,10 +115,10 @@ const MARKERS = registerKeys(
 );
 
 export const OTEL_GENAI: Dialect = {
+  ...ORDINARY,
   name: "otel-genai",
   matches: (_scope, values) => values.has(MARKERS),
   fields: OTEL_FIELDS,
   usage: OTEL_USAGE,
-  operations: OTEL_OPERATIONS,
-  hides_cache_of: new Set(),
+  kinds: [OPERATION_KINDS],
 };

@@ -60,6 +60,20 @@ export function readSeconds(value: PresentValue | undefined): bigint | undefined
   return BigInt(Math.round(seconds * Number(NANOSECONDS_PER_SECOND)));
 }
 
+/** A duration sent in milliseconds, as nanoseconds. Undefined unless it lies between 0 and a day. */
+export function readMilliseconds(value: PresentValue | undefined): bigint | undefined {
+  const milliseconds = Number(readText(value));
+  if (!Number.isFinite(milliseconds) || milliseconds < 0) return undefined;
+  return readSeconds(milliseconds / 1000);
+}
+
+/** A time as ISO 8601 text, also in quotes of its own (Langfuse), as Unix ns. */
+export function readTimeNs(value: PresentValue | undefined): bigint | undefined {
+  if (typeof value !== "string") return undefined;
+  const time_ms = Date.parse(value.replaceAll('"', ""));
+  return Number.isFinite(time_ms) ? BigInt(Math.round(time_ms)) * 1_000_000n : undefined;
+}
+
 /**
  * An amount of US dollars that a client claims, as picodollars. A double is read by its shortest
  * decimal form; an amount beyond the ledger's column (under a million dollars) is not believed.
@@ -73,8 +87,8 @@ export function readUsd(value: PresentValue | undefined): bigint | undefined {
 }
 
 /**
- * The first entry of a list of words: an array, a JSON array in a string (LiteLLM, Mastra) or a
- * plain string. A JSON array longer than MAX_TEXT_LENGTH is no list of words.
+ * The first entry of a list of words: an array, a JSON array in a string (LiteLLM, Mastra), words
+ * joined by commas (LangSmith) or a plain string. A JSON array longer than MAX_TEXT_LENGTH is no list of words.
  */
 export function readFirstWord(value: PresentValue | undefined): string | undefined {
   if (Array.isArray(value)) return readText(value[0] ?? undefined);
@@ -88,5 +102,5 @@ export function readFirstWord(value: PresentValue | undefined): string | undefin
     }
     return undefined;
   }
-  return readText(value);
+  return readText(value)?.split(", ", 1)[0];
 }

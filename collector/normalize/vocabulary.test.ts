@@ -1,6 +1,6 @@
 /** Words of emitters to ours, from the tables of research/dialects.md section 1.7. */
 import { describe, expect, test } from "vitest";
-import { nameFinishReason, nameProvider } from "./vocabulary.ts";
+import { nameFinishReason, nameProvider, nameResponseId, nameServiceTier } from "./vocabulary.ts";
 
 describe("providers", () => {
   test.each([
@@ -66,4 +66,21 @@ describe("finish reasons", () => {
     expect(nameFinishReason("pause_turn")).toBe("pause_turn");
     expect(nameFinishReason("__proto__")).toBe("__proto__");
   });
+});
+
+test.each([
+  ["msg_01", "msg_01"],
+  ["req_011C", ""],
+  ["aitxt-abcdefghijklmnop1234", ""],
+])("the response id %s is %j: an id of a request or of a client is none", (sent, expected) => {
+  expect(nameResponseId(sent)).toBe(expected);
+});
+
+test.each([
+  ["normal", "standard"],
+  ["fast", "fast"],
+  ["Flex", "flex"],
+  ["", ""],
+])("the service tier %j is %j", (sent, expected) => {
+  expect(nameServiceTier(sent)).toBe(expected);
 });

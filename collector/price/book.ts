@@ -1,21 +1,29 @@
 /**
  * The compiled price book: from dated rows of decimal strings to maps of integer picodollars.
  *
- * Invariant: every unit price is a whole number of picodollars per token and every id leads to one
+ * Invariant: every unit price is a whole number of picodollars and every id of a provider leads to one
  * model, so that pricing a span is map lookups and exact integer arithmetic.
  */
 import { PermanentError } from "../../schemas/errors.ts";
-import type { ModelPrices, PriceFile } from "../../schemas/prices.ts";
+import type { ModelPrices, PriceFile, PriceRow } from "../../schemas/prices.ts";
+import { findPriceProblems, priceIdOf, type PriceOwner } from "../../schemas/prices/check.ts";
+import { FEE_KINDS, type FeeKind } from "../../schemas/span.ts";
 import { TOKEN_CLASSES } from "../../schemas/tokens.ts";
 
-/** Unit prices that apply to prompts above a size. */
-export interface PriceStep {
-  /** `<provider>/<model>/<tier>/<valid_from or "initial">`, and `/over-<tokens>` above a size. */
+/** The unit prices that apply to a call. */
+export interface PriceAnswer {
+  /** The row: see `priceIdOf` in schemas/prices/check.ts. */
   readonly price_id: string;
-  /** The step applies when the prompt has more tokens than this; 0 applies to every prompt. */
-  readonly input_tokens_over: number;
   /** Picodollars per token in the order of TOKEN_CLASSES; null is unpriced. */
   readonly picodollars_per_token: readonly (bigint | null)[];
+  /** Picodollars per piece by fee kind; a kind that is absent is unpriced. */
+  readonly picodollars_per_unit: ReadonlyMap<FeeKind, bigint>;
+}
+
+/** Unit prices that apply to prompts above a size. */
+export interface PriceStep extends PriceAnswer {
+  /** The step applies when the prompt has more tokens than this; 0 applies to every prompt. */
+  readonly input_tokens_over: number;
 }
 
 /** The steps in force from a day on. */
@@ -29,8 +37,10 @@ export interface PricePeriod {
 export interface PricedModel {
   readonly provider: string;
   readonly model: string;
-  /** Periods by service tier, latest first. */
-  readonly tiers: ReadonlyMap<string, readonly PricePeriod[]>;
+  /** Whether rows without regions hold in regions that no row names. */
+  readonly other_regions: ModelPrices["other_regions"];
+  /** Periods by service tier, then by region, latest first; "" is the rows without regions. */
+  readonly tiers: ReadonlyMap<string, ReadonlyMap<string, readonly PricePeriod[]>>;
 }
 
 /** How sure a match is: the id of the model, another exact id of it, or either with a date after it. */
@@ -39,15 +49,25 @@ export type MatchConfidence = "exact" | "alias" | "dated";
 export interface PriceMatch {
   readonly model: PricedModel;
   readonly confidence: MatchConfidence;
+  /** The region that the id itself names, as `eu.` in front of a Bedrock id; "" for none. */
+  readonly region: string;
 }
 
-export interface PriceBook {
+/** The models of one set of price files, by id. */
+export interface PriceLayer {
   /** Exact ids, lower case, by provider. */
   readonly providers: ReadonlyMap<string, ReadonlyMap<string, PriceMatch>>;
-  /** Exact ids of all providers; null where several have the id. */
+  /** Exact ids of the makers of models; null where several have the id. */
   readonly any_provider: ReadonlyMap<string, PriceMatch | null>;
   /** Answers of `matchModel`, which alone writes here. */
   readonly lookups: LookupCache;
+}
+
+export interface PriceBook {
+  /** Layers in the order in which they are asked, by project: the first row that fits applies. */
+  readonly projects: ReadonlyMap<string, readonly PriceLayer[]>;
+  /** The layers of every project that has none of its own. */
+  readonly layers: readonly PriceLayer[];
 }
 
 export interface LookupCache {
@@ -58,10 +78,46 @@ export interface LookupCache {
 }
 
 /**
- * Compiles price files into a book. Throws PermanentError when two models of a provider share an id,
- * when two rows of a model have the same tier, prompt size and day, and when a price is no decimal.
+ * Providers that sell models of others under the makers' ids and at prices of their own. An id alone,
+ * without its provider, never leads to one of them.
  */
-export function compilePriceBook(files: readonly PriceFile[]): PriceBook {
+const RESELLERS: ReadonlySet<string> = new Set([
+  "azure",
+  "bedrock",
+  "fireworks",
+  "groq",
+  "openrouter",
+  "together",
+  "vertex",
+]);
+
+/**
+ * Compiles price files into a book. `negotiated` files come first: those of the call's project, then
+ * those of every project, then the list prices. Throws PermanentError when two models of a provider
+ * share an id within one layer, or two rows of a model apply to the same calls.
+ */
+export function compilePriceBook(
+  list: readonly PriceFile[],
+  negotiated: readonly PriceFile[] = [],
+): PriceBook {
+  const [problem] = [...findPriceProblems(list), ...findPriceProblems(negotiated)];
+  if (problem !== undefined) throw new PermanentError(problem.code, problem.message);
+  const general = negotiated.filter((file) => file.project_id === undefined);
+  const shared = { negotiated: true };
+  const layers = [
+    ...(general.length > 0 ? [compileLayer(general, shared)] : []),
+    compileLayer(list, { negotiated: false }),
+  ];
+  const projects = new Map<string, readonly PriceLayer[]>();
+  for (const { project_id } of negotiated) {
+    if (project_id === undefined || projects.has(project_id)) continue;
+    const own = negotiated.filter((file) => file.project_id === project_id);
+    projects.set(project_id, [compileLayer(own, { negotiated: true, project_id }), ...layers]);
+  }
+  return { projects, layers };
+}
+
+function compileLayer(files: readonly PriceFile[], owner: PriceOwner): PriceLayer {
   const providers = new Map<string, Map<string, PriceMatch>>();
   const any_provider = new Map<string, PriceMatch | null>();
   for (const file of files) {
@@ -69,51 +125,69 @@ export function compilePriceBook(files: readonly PriceFile[]): PriceBook {
     const ids = providers.get(provider) ?? new Map<string, PriceMatch>();
     providers.set(provider, ids);
     for (const prices of file.models) {
-      const model = compileModel(provider, prices);
+      const model = compileModel(provider, prices, owner);
       for (const [index, text] of [prices.model, ...prices.aliases].entries()) {
         const id = text.toLowerCase();
-        if (ids.has(id)) {
-          throw new PermanentError("duplicate_price_id", `${provider} has ${id} twice: remove one`);
-        }
-        const match: PriceMatch = { model, confidence: index === 0 ? "exact" : "alias" };
+        const confidence = index === 0 ? "exact" : "alias";
+        const match: PriceMatch = { model, confidence, region: "" };
         ids.set(id, match);
-        any_provider.set(id, any_provider.has(id) ? null : match);
+        if (!RESELLERS.has(provider)) any_provider.set(id, any_provider.has(id) ? null : match);
       }
     }
   }
   return { providers, any_provider, lookups: { by_provider: new Map(), size: 0 } };
 }
 
-function compileModel(provider: string, prices: ModelPrices): PricedModel {
+function compileModel(provider: string, prices: ModelPrices, owner: PriceOwner): PricedModel {
   const model = prices.model.toLowerCase();
-  const tiers = new Map<string, Map<string, PriceStep[]>>();
+  const tiers = new Map<string, Map<string, Map<string, PriceStep[]>>>();
   for (const row of prices.prices) {
-    const tier = row.tier.toLowerCase();
-    const valid_from = row.valid_from ?? "";
-    const periods = tiers.get(tier) ?? new Map<string, PriceStep[]>();
-    tiers.set(tier, periods);
-    const steps = periods.get(valid_from) ?? [];
-    periods.set(valid_from, steps);
-    const base_id = `${provider}/${model}/${tier}/${row.valid_from ?? "initial"}`;
-    const over = row.input_tokens_over;
-    const price_id = over === 0 ? base_id : `${base_id}/over-${String(over)}`;
-    if (steps.some((step) => step.input_tokens_over === over)) {
-      throw new PermanentError("duplicate_price_row", `${price_id} stands twice: remove one`);
+    const regions = obtain(
+      tiers,
+      row.tier.toLowerCase(),
+      () => new Map<string, Map<string, PriceStep[]>>(),
+    );
+    for (const region of row.regions.length === 0 ? [""] : row.regions) {
+      const days = obtain(regions, region.toLowerCase(), () => new Map<string, PriceStep[]>());
+      const steps = obtain(days, row.valid_from ?? "", (): PriceStep[] => []);
+      steps.push(compileStep(priceIdOf(provider, model, row, region, owner), row));
     }
-    steps.push({
-      price_id,
-      input_tokens_over: over,
-      picodollars_per_token: TOKEN_CLASSES.map((name) => {
-        const text = row.usd_per_million[name];
-        return text === undefined ? null : toPicodollarsPerToken(text);
-      }),
-    });
   }
   return {
     provider,
     model,
-    tiers: new Map([...tiers].map(([tier, periods]) => [tier, sortPeriods(periods)])),
+    other_regions: prices.other_regions,
+    tiers: mapValues(tiers, (regions) => mapValues(regions, sortPeriods)),
   };
+}
+
+function compileStep(price_id: string, row: PriceRow): PriceStep {
+  return {
+    price_id,
+    input_tokens_over: row.input_tokens_over,
+    picodollars_per_token: TOKEN_CLASSES.map((name) => {
+      const text = row.usd_per_million[name];
+      return text === undefined ? null : toPicodollarsPerToken(text);
+    }),
+    picodollars_per_unit: new Map(
+      FEE_KINDS.flatMap((kind) => {
+        const text = row.usd_per_thousand[kind];
+        return text === undefined ? [] : [[kind, toPicodollarsPerUnit(text)] as const];
+      }),
+    ),
+  };
+}
+
+function obtain<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  const held = map.get(key);
+  if (held !== undefined) return held;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
+function mapValues<From, To>(map: ReadonlyMap<string, From>, change: (value: From) => To) {
+  return new Map([...map].map(([key, value]) => [key, change(value)] as const));
 }
 
 function sortPeriods(by_day: ReadonlyMap<string, PriceStep[]>): PricePeriod[] {
@@ -137,12 +211,22 @@ function toUnixNanoseconds(day: string): bigint {
  * picodollars per token, so up to six decimals stay whole. Throws PermanentError on anything else.
  */
 export function toPicodollarsPerToken(usd_per_million: string): bigint {
-  const match = /^(\d+)(?:\.(\d{1,6}))?$/.exec(usd_per_million);
-  if (match === null) {
+  return shiftDecimal(usd_per_million, 6);
+}
+
+/** A price in US dollars per 1,000 pieces as picodollars per piece: up to nine decimals stay whole. */
+export function toPicodollarsPerUnit(usd_per_thousand: string): bigint {
+  return shiftDecimal(usd_per_thousand, 9);
+}
+
+function shiftDecimal(text: string, decimals: number): bigint {
+  const match = /^(\d+)(?:\.(\d+))?$/.exec(text);
+  const fraction = match?.[2] ?? "";
+  if (match === null || fraction.length > decimals) {
     throw new PermanentError(
       "bad_unit_price",
-      "a unit price is a decimal with at most six decimals",
+      `a unit price is a decimal with at most ${String(decimals)} decimals`,
     );
   }
-  return BigInt((match[1] ?? "") + (match[2] ?? "").padEnd(6, "0"));
+  return BigInt((match[1] ?? "") + fraction.padEnd(decimals, "0"));
 }

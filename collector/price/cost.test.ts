@@ -11,7 +11,15 @@ import { formatUsd, parseUsd } from "../../schemas/units.ts";
 import { compilePriceBook } from "./book.ts";
 import { totalCost } from "../../schemas/span.ts";
 import { priceSpan } from "./cost.ts";
-import { costOf, listTokens, makeSpan, toUnixNanoseconds } from "./fixture.ts";
+import {
+  costOf,
+  listTokens,
+  makeFile,
+  makeModel,
+  makeRow,
+  makeSpan,
+  toUnixNanoseconds,
+} from "./fixture.ts";
 
 const files = readPriceFiles();
 const book = compilePriceBook(files);
@@ -191,7 +199,7 @@ describe("choice of the row", () => {
     },
   );
 
-  test.each(["batch", "flex", "priority", "fast", "scale", "unheard-of"])(
+  test.each(["flex", "scale", "unheard-of"])(
     "the tier %j of a model without rows for it is unpriced, never the list price",
     (service_tier) => {
       const tokens = listTokens({ input_uncached: 10, output_text: 5 });
@@ -213,11 +221,12 @@ describe("choice of the row", () => {
     expect(absent.price_id).toBe("openai/gpt-4o/standard/initial");
   });
 
-  test("cloud resellers have no rows and are unpriced", () => {
+  test("a deployment whose name says nothing is unpriced at a reseller", () => {
     for (const provider of ["azure", "vertex", "bedrock"]) {
       const tokens = listTokens({ output_text: 1 });
-      const span = priceCall({ provider, response_model: "gpt-4o", tokens });
+      const span = priceCall({ provider, response_model: "our-deployment", tokens });
       expect(span.cost_status).toBe("unpriced");
+      expect(span.reason).toContain(`the price book has no ${provider} our-deployment`);
     }
   });
 });
@@ -316,6 +325,123 @@ describe("cost_status", () => {
   });
 });
 
+describe("fees", () => {
+  const tokens = listTokens({ input_uncached: 100, output_text: 10 });
+
+  test("three web searches of Claude cost 0.03 USD beside the tokens", () => {
+    const span = priceCall({
+      provider: "anthropic",
+      response_model: "claude-sonnet-4-5-20250929",
+      tokens,
+      fee_units: [{ kind: "web_search", count: 3 }],
+    });
+    // 3 x 10 USD / 1,000; tokens 100 x 3,000,000 + 10 x 15,000,000.
+    expect(span.cost_fees).toBe(30_000_000_000n);
+    expect(totalCost(span)).toBe(30_450_000_000n);
+    expect(span.cost_status).toBe("priced");
+  });
+
+  test("searches of the web and of files add up: OpenAI 10 and 2.50 USD a thousand", () => {
+    const span = priceCall({
+      response_model: "gpt-4.1",
+      tokens,
+      fee_units: [
+        { kind: "web_search", count: 2 },
+        { kind: "file_search", count: 4 },
+      ],
+    });
+    // 2 x 0.01 + 4 x 0.0025
+    expect(span.cost_fees).toBe(30_000_000_000n);
+  });
+
+  test.each([
+    ["gemini-2.5-flash", 35_000_000_000n],
+    ["gemini-3.5-flash", 14_000_000_000n],
+  ])("one grounding of %s costs %s picodollars", (response_model, fee) => {
+    const fee_units = [{ kind: "grounding", count: 1 }] as const;
+    const span = priceCall({ provider: "google", response_model, tokens, fee_units });
+    expect(span.cost_fees).toBe(fee);
+  });
+
+  test("no fee units cost null and not zero", () => {
+    expect(priceCall({ response_model: "gpt-4.1", tokens }).cost_fees).toBeNull();
+  });
+
+  test("a fee without a price makes the call partial, never free", () => {
+    const span = priceCall({
+      response_model: "gpt-4.1",
+      tokens,
+      fee_units: [
+        { kind: "web_search", count: 1 },
+        { kind: "code_interpreter", count: 1 },
+      ],
+    });
+    expect(span.cost_fees).toBeNull();
+    expect(span.cost_status).toBe("partial");
+    // 100 x 2,000,000 + 10 x 8,000,000
+    expect(totalCost(span)).toBe(280_000_000n);
+  });
+
+  test("a fee whose tokens nobody reported makes the call partial", () => {
+    const fee_units = [{ kind: "web_search", count: 1 }] as const;
+    const span = priceCall({ response_model: "gpt-4.1", fee_units });
+    expect(span.cost_status).toBe("partial");
+    expect(totalCost(span)).toBe(10_000_000_000n);
+  });
+
+  test("a model billed by the piece alone is priced without tokens", () => {
+    const row = makeRow({ usd_per_million: {}, usd_per_thousand: { rerank_search: "2" } });
+    const own = compilePriceBook([makeFile("acme", [makeModel("rerank", [row])])]);
+    const span = makeSpan({
+      provider: "acme",
+      response_model: "rerank",
+      fee_units: [{ kind: "rerank_search", count: 7 }],
+    });
+    priceSpan(own, span);
+    expect(span.cost_status).toBe("priced");
+    // 7 x 2 USD / 1,000
+    expect(totalCost(span)).toBe(14_000_000_000n);
+  });
+
+  test("only fees without a price leave the call unpriced, with nothing left of an old price", () => {
+    const span = makeSpan({
+      response_model: "gpt-4.1",
+      fee_units: [{ kind: "code_interpreter", count: 1 }],
+      cost_fees: 5n,
+      cost_status: "priced",
+      price_id: "old",
+    });
+    priceSpan(book, span);
+    expect(span).toMatchObject({ cost_fees: null, cost_status: "unpriced", price_id: "" });
+  });
+
+  test("a span that is no call has no fees", () => {
+    const span = priceCall({ span_class: "tool", fee_units: [{ kind: "web_search", count: 1 }] });
+    expect(span.cost_fees).toBeNull();
+  });
+
+  test("two calls cost what one call of their pieces costs, to the picodollar", () => {
+    fc.assert(
+      fc.property(fc.nat(1e6), fc.nat(1e6), fc.bigInt(1n, 10n ** 13n), (a, b, nanodollars) => {
+        // Up to nine decimals of a dollar per thousand pieces.
+        const digits = nanodollars.toString().padStart(10, "0");
+        const usd = `${digits.slice(0, -9)}.${digits.slice(-9)}`;
+        const row = makeRow({ usd_per_thousand: { image: usd } });
+        const own = compilePriceBook([makeFile("acme", [makeModel("m", [row])])]);
+        const feesOf = (count: number) => {
+          const fee_units = [{ kind: "image", count }] as const;
+          const span = makeSpan({ provider: "acme", response_model: "m", tokens, fee_units });
+          priceSpan(own, span);
+          return span.cost_fees;
+        };
+        // 1e-9 USD / 1,000 pieces is one picodollar a piece.
+        expect(feesOf(a + 1)).toBe(BigInt(a + 1) * nanodollars);
+        expect((feesOf(a + 1) ?? -1n) + (feesOf(b + 1) ?? -1n)).toBe(feesOf(a + b + 2));
+      }),
+    );
+  });
+});
+
 interface ListedRow {
   provider: string;
   model: string;
@@ -345,7 +471,11 @@ const smallTokens = fc.array(fc.option(fc.nat(9000)), {
 describe("exactness", () => {
   function priceListed({ provider, model, valid_from, row }: ListedRow, tokens: (number | null)[]) {
     const start_ns = toUnixNanoseconds(`${valid_from}T12:00:00Z`);
-    return priceCall({ provider, response_model: model, service_tier: row.tier, start_ns, tokens });
+    // Any known region stands for the rows of every regional one.
+    const [named = ""] = row.regions;
+    const region = named === "regional" ? "europe-west4" : named;
+    const service_tier = row.tier;
+    return priceCall({ provider, response_model: model, service_tier, region, start_ns, tokens });
   }
 
   test("a million times a cost is the tokens times the listed price, for every row and class", () => {
@@ -358,10 +488,10 @@ describe("exactness", () => {
           const price = parseUsd(entry.row.usd_per_million[name] ?? "unpriced");
           return price === null ? null : BigInt(count) * price;
         });
-        // Either a token has a price or the only known counts are zeros.
+        // Either a token has a price or the only known counts are zeros; free is a price too.
         const counted = tokens.some((count) => (count ?? 0) > 0);
         const priced = counted
-          ? expected.some((cost) => (cost ?? 0n) > 0n)
+          ? expected.some((cost, index) => cost !== null && (tokens[index] ?? 0) > 0)
           : tokens.some((count) => count === 0);
         expect(span.cost.map((cost) => (cost === null ? null : cost * 1_000_000n))).toEqual(
           priced ? expected : TOKEN_CLASSES.map(() => null),

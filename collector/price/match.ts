@@ -1,12 +1,13 @@
 /**
- * Finds the model of the price book that a span names.
+ * Finds the model of a price layer that a span names.
  *
  * Invariant: an id matches as a whole. A prefix is never enough, because the next version of a model
  * starts with the name of this one (`claude-sonnet-5-5` is not `claude-sonnet-5`).
  */
-import type { LookupCache, PriceBook, PriceMatch } from "./book.ts";
+import type { LookupCache, PriceLayer, PriceMatch } from "./book.ts";
+import { MAX_ID_PARTS, shortenId } from "./ids.ts";
 
-/** Answers kept in a book, one for each pair of provider and model text seen. */
+/** Answers kept in a layer, one for each pair of provider and model text seen. */
 export const MAX_CACHED_LOOKUPS = 10_000;
 
 /** A longer model or provider text is no id; it is neither looked up nor kept, characters. */
@@ -17,34 +18,46 @@ const DATE_SUFFIX =
   /(?:-20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])|[-@]20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|-latest)$/;
 
 /**
- * The priced model for a provider and a model id, or null. Letter case does not count; a leading
- * `models/` or `<provider>/` is dropped, and so is one date suffix when the whole id is unknown. With
- * the provider unknown ("") the id must belong to exactly one provider of the book.
+ * The priced model for a provider and a model id, or null. Letter case does not count; what the
+ * grammars of `collector/price/ids.ts` know in front of an id is dropped, and so is one date suffix
+ * when the whole id is unknown. With the provider unknown ("") the id must belong to exactly one maker
+ * of models.
  */
-export function matchModel(book: PriceBook, provider: string, model: string): PriceMatch | null {
-  const cached = book.lookups.by_provider.get(provider)?.get(model);
+export function matchModel(layer: PriceLayer, provider: string, model: string): PriceMatch | null {
+  const cached = layer.lookups.by_provider.get(provider)?.get(model);
   if (cached !== undefined) return cached;
   if (model === "" || model.length > MAX_MODEL_CHARS || provider.length > MAX_MODEL_CHARS)
     return null;
-  const match = findMatch(book, provider.toLowerCase(), model.toLowerCase());
-  remember(book.lookups, provider, model, match);
+  const match = findMatch(layer, provider.toLowerCase(), model.toLowerCase());
+  remember(layer.lookups, provider, model, match);
   return match;
 }
 
-function findMatch(book: PriceBook, provider: string, text: string): PriceMatch | null {
-  const slash = text.indexOf("/");
-  const prefix = slash === -1 ? "" : text.slice(0, slash);
-  // With the provider unknown, a provider in front of the model is the only statement there is.
-  const named = provider === "" && book.providers.has(prefix) ? prefix : provider;
-  const unprefixed = prefix !== "" && prefix === named ? text.slice(slash + 1) : text;
-  const id = unprefixed.startsWith("models/") ? unprefixed.slice("models/".length) : unprefixed;
+function findMatch(layer: PriceLayer, provider: string, text: string): PriceMatch | null {
+  let named = provider;
+  let id = text;
+  let region = "";
+  for (let parts = 0; parts <= MAX_ID_PARTS; parts += 1) {
+    const found = findId(named === "" ? layer.any_provider : layer.providers.get(named), id);
+    if (found !== null) return region === "" ? found : { ...found, region };
+    const shorter = shortenId(named, id, (word) => layer.providers.has(word));
+    if (shorter === null) return null;
+    named = shorter.provider;
+    id = shorter.id;
+    if (shorter.region !== "") region = shorter.region;
+  }
+  return null;
+}
 
-  const ids = named === "" ? book.any_provider : book.providers.get(named);
+function findId(
+  ids: ReadonlyMap<string, PriceMatch | null> | undefined,
+  id: string,
+): PriceMatch | null {
   const whole = ids?.get(id);
   if (whole !== undefined) return whole;
   const undated = id.replace(DATE_SUFFIX, "");
   const dated = undated === id ? undefined : ids?.get(undated);
-  return dated ? { model: dated.model, confidence: "dated" } : null;
+  return dated ? { ...dated, confidence: "dated" } : null;
 }
 
 /** Starts over when full: a sender that invents names costs lookups, never memory. */

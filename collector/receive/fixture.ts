@@ -9,7 +9,7 @@ import { request as httpRequest } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import protobuf from "protobufjs";
 import { createOtlpHttpServer, type OtlpHttpOptions } from "./http.ts";
-import type { ExportResult, OtlpEncoding } from "./reply.ts";
+import type { ExportResult, OtlpEncoding, OtlpSignal } from "./reply.ts";
 
 const SCHEMA = `
   syntax = "proto3";
@@ -17,6 +17,10 @@ const SCHEMA = `
   message Any { string type_url = 1; bytes value = 2; }
   message ExportTraceServiceResponse { ExportTracePartialSuccess partial_success = 1; }
   message ExportTracePartialSuccess { int64 rejected_spans = 1; string error_message = 2; }
+  message ExportLogsServiceResponse { ExportLogsPartialSuccess partial_success = 1; }
+  message ExportLogsPartialSuccess { int64 rejected_log_records = 1; string error_message = 2; }
+  message ExportMetricsServiceResponse { ExportMetricsPartialSuccess partial_success = 1; }
+  message ExportMetricsPartialSuccess { int64 rejected_data_points = 1; string error_message = 2; }
 `;
 const { root } = protobuf.parse(SCHEMA);
 
@@ -38,44 +42,57 @@ export function decodeStatus(
   return { code: 0, message: "", ...plain };
 }
 
-/** An ExportTraceServiceResponse as OTLP/JSON writes it, whatever its encoding. */
-export function decodeExportResponse(encoding: OtlpEncoding, body: Uint8Array): unknown {
+const RESPONSES: Readonly<Record<OtlpSignal, string>> = {
+  traces: "ExportTraceServiceResponse",
+  logs: "ExportLogsServiceResponse",
+  metrics: "ExportMetricsServiceResponse",
+};
+
+/** The export response of a signal as OTLP/JSON writes it, whatever its encoding. */
+export function decodeExportResponse(
+  signal: OtlpSignal,
+  encoding: OtlpEncoding,
+  body: Uint8Array,
+): unknown {
   if (encoding === "json") return JSON.parse(Buffer.from(body).toString("utf8"));
-  return decode("ExportTraceServiceResponse", body);
+  return decode(RESPONSES[signal], body);
 }
 
 /** What the stub got. */
 export interface Exported {
+  readonly signal: OtlpSignal;
   readonly body: string;
   readonly encoding: OtlpEncoding;
   readonly project_id: string;
 }
 
+type Observed = readonly [signal: OtlpSignal | "", status: number, body_bytes: number];
+
 export interface TestServer {
   readonly port: number;
   readonly exported: Exported[];
-  /** Status and body bytes of every answer. */
-  readonly observed: (readonly [number, number])[];
+  /** Signal ("" for an unknown path), status and body bytes of every answer. */
+  readonly observed: Observed[];
   readonly close: () => Promise<void>;
 }
 
 /** What the stub answers unless a test says otherwise. */
-export const ACCEPTED: ExportResult = { accepted_spans: 1, rejected_spans: 0, message: "" };
+export const ACCEPTED: ExportResult = { accepted_items: 1, rejected_items: 0, message: "" };
 
 /** Starts a server on a free loopback port: limits of 1 and 4 MiB, every sender let in. */
 export async function startServer(changes: Partial<OtlpHttpOptions> = {}): Promise<TestServer> {
   const exported: Exported[] = [];
-  const observed: (readonly [number, number])[] = [];
-  const { exportTraces, ...others } = changes;
+  const observed: Observed[] = [];
+  const { exportBody, ...others } = changes;
   const server = createOtlpHttpServer({
     max_body_bytes: 1024 * 1024,
     max_in_flight_bytes: 4 * 1024 * 1024,
     authenticate: () => "default",
-    observe: (status, body_bytes) => observed.push([status, body_bytes]),
+    observe: (...answer) => observed.push(answer),
     ...others,
-    exportTraces(body, encoding, project_id) {
-      exported.push({ body: Buffer.from(body).toString("latin1"), encoding, project_id });
-      return exportTraces?.(body, encoding, project_id) ?? Promise.resolve(ACCEPTED);
+    exportBody(signal, body, encoding, project_id) {
+      exported.push({ signal, body: Buffer.from(body).toString("latin1"), encoding, project_id });
+      return exportBody?.(signal, body, encoding, project_id) ?? Promise.resolve(ACCEPTED);
     },
   });
   server.listen(0, "127.0.0.1");

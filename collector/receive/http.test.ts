@@ -18,7 +18,7 @@ import {
   type TestServer,
 } from "./fixture.ts";
 import type { OtlpHttpOptions } from "./http.ts";
-import type { ExportResult, OtlpEncoding } from "./reply.ts";
+import type { ExportResult, OtlpEncoding, OtlpSignal } from "./reply.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -72,16 +72,16 @@ async function until(condition: () => boolean): Promise<void> {
 /** Requests that end in each error, with the status each must get. */
 const REFUSED: readonly (readonly [number, Request, Partial<OtlpHttpOptions>?])[] = [
   [400, { body: "not gzip", headers: { "content-encoding": "gzip" } }],
-  [400, {}, { exportTraces: () => Promise.reject(new PermanentError("bad_body", "broken")) }],
+  [400, {}, { exportBody: () => Promise.reject(new PermanentError("bad_body", "broken")) }],
   [401, {}, { authenticate: () => null }],
   [404, { path: "/v1/nothing" }],
-  [404, { path: "/v1/logs" }],
+  [404, { path: "/v1/profiles" }],
   [405, { method: "PUT" }],
   [413, { body: "x".repeat(MIB + 1) }],
   [413, { body: gzipSync(Buffer.alloc(MIB + 1)), headers: { "content-encoding": "gzip" } }],
   [415, { headers: { "content-encoding": "br" } }],
-  [503, {}, { exportTraces: () => Promise.reject(new RetryableError("disk_full", "later")) }],
-  [503, {}, { exportTraces: () => Promise.reject(new Error("a bug")) }],
+  [503, {}, { exportBody: () => Promise.reject(new RetryableError("disk_full", "later")) }],
+  [503, {}, { exportBody: () => Promise.reject(new Error("a bug")) }],
 ];
 
 describe("answers", () => {
@@ -92,7 +92,9 @@ describe("answers", () => {
       const answer = await send(server, { headers: { "content-type": TYPES[encoding] } });
       expect(answer.status).toBe(200);
       expect(answer.headers.get("content-type")).toBe(TYPES[encoding]);
-      expect(server.exported).toEqual([{ body: "{}", encoding, project_id: "default" }]);
+      expect(server.exported).toEqual([
+        { signal: "traces", body: "{}", encoding, project_id: "default" },
+      ]);
     },
   );
 
@@ -109,7 +111,7 @@ describe("answers", () => {
         const { code, message } = decodeStatus(encoding, answer.body);
         expect(code).toBeGreaterThan(0);
         expect(message).not.toBe("");
-        expect(server.observed.map(([observed]) => observed)).toEqual([status]);
+        expect(server.observed.map(([, observed]) => observed)).toEqual([status]);
       }
     },
   );
@@ -147,11 +149,11 @@ describe("answers", () => {
   test.each(ENCODINGS)(
     "R01 %s: rejected spans are counted in partial_success",
     async (encoding) => {
-      const result: ExportResult = { accepted_spans: 1, rejected_spans: 3, message: "zero ids" };
-      const server = await start({ exportTraces: () => Promise.resolve(result) });
+      const result: ExportResult = { accepted_items: 1, rejected_items: 3, message: "zero ids" };
+      const server = await start({ exportBody: () => Promise.resolve(result) });
       const answer = await send(server, { headers: { "content-type": TYPES[encoding] } });
       expect(answer.status).toBe(200);
-      expect(decodeExportResponse(encoding, answer.body)).toEqual({
+      expect(decodeExportResponse("traces", encoding, answer.body)).toEqual({
         partialSuccess: { rejectedSpans: "3", errorMessage: "zero ids" },
       });
     },
@@ -160,10 +162,10 @@ describe("answers", () => {
   test.each(ENCODINGS)(
     "R02 %s: a warning on full success has no rejected spans",
     async (encoding) => {
-      const result: ExportResult = { accepted_spans: 1, rejected_spans: 0, message: "use hex" };
-      const server = await start({ exportTraces: () => Promise.resolve(result) });
+      const result: ExportResult = { accepted_items: 1, rejected_items: 0, message: "use hex" };
+      const server = await start({ exportBody: () => Promise.resolve(result) });
       const answer = await send(server, { headers: { "content-type": TYPES[encoding] } });
-      expect(decodeExportResponse(encoding, answer.body)).toEqual({
+      expect(decodeExportResponse("traces", encoding, answer.body)).toEqual({
         partialSuccess:
           encoding === "json"
             ? { rejectedSpans: "0", errorMessage: "use hex" }
@@ -186,7 +188,7 @@ describe("answers", () => {
     const failures: readonly unknown[] = [new Error("EIO on /data/wal/17"), "/data/wal/17", null];
     for (const failure of failures) {
       const server = await start({
-        exportTraces: () => Promise.reject(failure),
+        exportBody: () => Promise.reject(failure),
       });
       const answer = await send(server);
       expect(answer.status).toBe(503);
@@ -197,7 +199,7 @@ describe("answers", () => {
 
   test("R10 a pipeline that throws at once is answered too", async () => {
     const server = await start({
-      exportTraces: () => {
+      exportBody: () => {
         throw new TypeError("undefined is not a function");
       },
     });
@@ -225,13 +227,10 @@ describe("answers", () => {
     expect((await send(server, { path: "/v1/traces?api-version=1" })).status).toBe(200);
   });
 
-  test("T02 logs and metrics are refused for good, with what to do", async () => {
-    const server = await start();
-    for (const signal of ["logs", "metrics"]) {
-      const answer = await send(server, { path: `/v1/${signal}` });
-      expect(answer.status).toBe(404);
-      expect(decodeStatus("json", answer.body).message).toContain(`${signal} exporter`);
-    }
+  test("T02 an unknown path is told where each signal is received", async () => {
+    const answer = await send(await start(), { path: "/v1development/profiles" });
+    const { message } = decodeStatus("json", answer.body);
+    for (const path of ["/v1/traces", "/v1/logs", "/v1/metrics"]) expect(message).toContain(path);
   });
 
   test("B04 P27 an unknown or missing type is 415 with a Status in JSON", async () => {
@@ -247,6 +246,76 @@ describe("answers", () => {
   });
 });
 
+describe.each<readonly [path: string, signal: OtlpSignal]>([
+  ["/v1/traces", "traces"],
+  ["/v1/logs", "logs"],
+  ["/v1/metrics", "metrics"],
+  // What SDKs of other products append to the address they are given.
+  ["/api/public/otel/v1/traces", "traces"],
+  ["/otel/v1/traces", "traces"],
+])("the path %s", (path, signal) => {
+  test.each(ENCODINGS)(`T01 takes ${signal} as %s, plain and with gzip`, async (encoding) => {
+    const server = await start();
+    const headers = { "content-type": TYPES[encoding] };
+    const plain = await send(server, { path, headers, body: "a body" });
+    const zipped = await send(server, {
+      path: `${path}?api-version=1`,
+      headers: { ...headers, "content-encoding": "gzip" },
+      body: gzipSync("a body"),
+    });
+    for (const answer of [plain, zipped]) {
+      expect(answer.status).toBe(200);
+      expect(answer.headers.get("content-type")).toBe(TYPES[encoding]);
+    }
+    const exported = { signal, body: "a body", encoding, project_id: "default" };
+    expect(server.exported).toEqual([exported, exported]);
+    expect(server.observed).toEqual([
+      [signal, 200, 6],
+      [signal, 200, gzipSync("a body").length],
+    ]);
+  });
+
+  test("T14 answers any other method with 405 and Allow: POST", async () => {
+    const server = await start();
+    for (const method of ["GET", "HEAD", "PUT", "OPTIONS"]) {
+      const answer = await send(server, { path, method, body: "" });
+      expect([method, answer.status]).toEqual([method, 405]);
+      expect(answer.headers.get("allow")).toBe("POST");
+    }
+    expect(server.exported).toEqual([]);
+  });
+
+  test("R12 answers 401 without a good key", async () => {
+    const server = await start({ authenticate: () => null });
+    const answer = await send(server, { path });
+    expect(answer.status).toBe(401);
+    expect(server.observed).toEqual([[signal, 401, 0]]);
+    expect(server.exported).toEqual([]);
+  });
+
+  test("T02 T16 has no near misses", async () => {
+    const server = await start();
+    for (const near of [`${path}/`, `/${path}`, path.toUpperCase(), `/x${path}`]) {
+      const answer = await send(server, { path: near });
+      expect([near, answer.status]).toEqual([near, 404]);
+    }
+  });
+
+  test.each(ENCODINGS)("R01 counts what it refused under its own name as %s", async (encoding) => {
+    const result: ExportResult = { accepted_items: 1, rejected_items: 3, message: "no" };
+    const server = await start({ exportBody: () => Promise.resolve(result) });
+    const answer = await send(server, { path, headers: { "content-type": TYPES[encoding] } });
+    const name = {
+      traces: "rejectedSpans",
+      logs: "rejectedLogRecords",
+      metrics: "rejectedDataPoints",
+    };
+    expect(decodeExportResponse(signal, encoding, answer.body)).toEqual({
+      partialSuccess: { [name[signal]]: "3", errorMessage: "no" },
+    });
+  });
+});
+
 describe("keys", () => {
   test("R12 no good key is 401 with a challenge, and no body byte is looked at", async () => {
     const server = await start({ authenticate: () => null });
@@ -256,7 +325,7 @@ describe("keys", () => {
     });
     expect(answer.status).toBe(401);
     expect(answer.headers.get("www-authenticate")).toBe("Bearer");
-    expect(server.observed).toEqual([[401, 0]]);
+    expect(server.observed).toEqual([["traces", 401, 0]]);
   });
 
   test("R12 a key store that cannot be asked is 503, never 401, also behind 100-continue", async () => {
@@ -375,7 +444,7 @@ describe("bodies", () => {
     expect(answer?.status).toBe(413);
     expect(decodeStatus("protobuf", answer?.body ?? new Uint8Array()).code).toBe(8);
     expect(answer?.headers.get("connection")).toBe("close");
-    expect(server.observed).toEqual([[413, 0]]);
+    expect(server.observed).toEqual([["traces", 413, 0]]);
   });
 
   test("B01 a sender that reads only when it has sent 40 MiB still gets its 413", async () => {
@@ -479,20 +548,20 @@ describe("connections", () => {
     const gate = makeGate<ExportResult>();
     let calls = 0;
     const server = await start({
-      exportTraces: () => {
+      exportBody: () => {
         calls += 1;
-        const result = { accepted_spans: 1, rejected_spans: calls, message: "" };
+        const result = { accepted_items: 1, rejected_items: calls, message: "" };
         return calls === 1 ? gate.promise : Promise.resolve(result);
       },
     });
     const client = connect(server);
     await client.write(small + small);
     await until(() => calls === 2);
-    gate.open({ accepted_spans: 1, rejected_spans: 1, message: "" });
+    gate.open({ accepted_items: 1, rejected_items: 1, message: "" });
     const counts: unknown[] = [];
     for (let answers = 0; answers < 2; answers += 1) {
       const body = (await client.readAnswer())?.body ?? new Uint8Array();
-      counts.push(decodeExportResponse("json", body));
+      counts.push(decodeExportResponse("traces", "json", body));
     }
     expect(counts).toMatchObject([
       { partialSuccess: { rejectedSpans: "1" } },
@@ -601,11 +670,11 @@ describe("load", () => {
     const gate = makeGate<ExportResult>();
     const server = await start({
       max_in_flight_bytes: MIB,
-      exportTraces: () => gate.promise,
+      exportBody: () => gate.promise,
     });
     return {
       server,
-      finish: () => gate.open({ accepted_spans: 1, rejected_spans: 0, message: "" }),
+      finish: () => gate.open({ accepted_items: 1, rejected_items: 0, message: "" }),
     };
   }
 
@@ -644,9 +713,9 @@ describe("load", () => {
   test("P06 room is given back after errors, refusals and senders that went away", async () => {
     const server = await start({
       max_in_flight_bytes: MIB,
-      exportTraces: (body) =>
+      exportBody: (_signal, body) =>
         body.length < KIB
-          ? Promise.resolve({ accepted_spans: 1, rejected_spans: 0, message: "" })
+          ? Promise.resolve({ accepted_items: 1, rejected_items: 0, message: "" })
           : Promise.reject(new Error("no")),
     });
     const body = "x".repeat(700 * KIB);

@@ -1,5 +1,5 @@
 /**
- * OTLP/HTTP: takes export requests and answers them. Knows HTTP and nothing of spans; what to do
+ * OTLP/HTTP: takes export requests and answers them. Knows HTTP and nothing of their items; what to do
  * with a body is an argument.
  *
  * Order of checks: path, method, key, media type, size, and only then a byte of the body: nobody
@@ -15,6 +15,7 @@ import {
   type ExportResult,
   exportReply,
   type OtlpEncoding,
+  type OtlpSignal,
   type Reply,
 } from "./reply.ts";
 
@@ -25,13 +26,14 @@ export interface OtlpHttpOptions {
   /** The project a request may write to, or null when its key is not good. */
   readonly authenticate: (headers: IncomingMessage["headers"]) => string | null;
   /** Takes a body durably. Resolves only when the sender may forget it. */
-  readonly exportTraces: (
+  readonly exportBody: (
+    signal: OtlpSignal,
     body: Uint8Array,
     encoding: OtlpEncoding,
     project_id: string,
   ) => Promise<ExportResult>;
   /** Told of every answer, for metrics. */
-  readonly observe: (status: number, body_bytes: number) => void;
+  readonly observe: (signal: OtlpSignal | "", status: number, body_bytes: number) => void;
 }
 
 /** Beyond Go clients' idle pool of 90 s, so that the client closes first (reliability.md 0.8). */
@@ -45,10 +47,22 @@ const MAX_CONNECTIONS = 10_000;
  */
 const LINGER_MS = 5_000;
 
-const SIGNAL_PATHS: ReadonlyMap<string, string> = new Map([
+/**
+ * Where each signal is received: the standard path, and those that SDKs of other products append to
+ * the address they are given (dialects.md section 1.8).
+ */
+const SIGNAL_PATHS: ReadonlyMap<string, OtlpSignal> = new Map([
+  ["/v1/traces", "traces"],
   ["/v1/logs", "logs"],
   ["/v1/metrics", "metrics"],
+  ["/api/public/otel/v1/traces", "traces"],
+  ["/otel/v1/traces", "traces"],
 ]);
+
+/** The signal that the path of a request is for. */
+function signalOf(request: IncomingMessage): OtlpSignal | undefined {
+  return SIGNAL_PATHS.get((request.url ?? "").split("?")[0] ?? "");
+}
 
 /** An HTTP server for OTLP; the caller makes it listen and closes it. */
 export function createOtlpHttpServer(options: OtlpHttpOptions): Server {
@@ -83,6 +97,7 @@ function encodingOf(request: IncomingMessage): OtlpEncoding | null {
 
 /** What a request that may go on is worked on with. */
 interface Admission {
+  readonly signal: OtlpSignal;
   readonly encoding: OtlpEncoding;
   readonly project_id: string;
   readonly makeInflater: MakeInflater | null;
@@ -93,10 +108,12 @@ function admit(request: IncomingMessage, options: OtlpHttpOptions): Admission {
   if (countHosts(request) > 1) {
     throw new PermanentError("invalid_request", "The request has more than one Host header.");
   }
-  const path = (request.url ?? "").split("?")[0] ?? "";
-  const signal = SIGNAL_PATHS.get(path);
-  if (path !== "/v1/traces" && signal === undefined) {
-    throw new PermanentError("unknown_path", "Unknown path; traces are received at /v1/traces.");
+  const signal = signalOf(request);
+  if (signal === undefined) {
+    throw new PermanentError(
+      "unknown_path",
+      "Unknown path; OTLP is received at /v1/traces, /v1/logs and /v1/metrics.",
+    );
   }
   if (request.method !== "POST") {
     throw new PermanentError("method_not_allowed", "Export requests are sent by POST.");
@@ -108,12 +125,6 @@ function admit(request: IncomingMessage, options: OtlpHttpOptions): Admission {
       "No valid key. Send it as `Authorization: Bearer <key>` or `x-api-key: <key>`.",
     );
   }
-  if (signal !== undefined) {
-    throw new PermanentError(
-      "unsupported_signal",
-      `This version takes traces only. Turn the ${signal} exporter off or point it elsewhere.`,
-    );
-  }
   const encoding = encodingOf(request);
   if (encoding === null) {
     throw new PermanentError(
@@ -121,7 +132,12 @@ function admit(request: IncomingMessage, options: OtlpHttpOptions): Admission {
       `Content-Type must be ${CONTENT_TYPES.protobuf} or ${CONTENT_TYPES.json}.`,
     );
   }
-  return { encoding, project_id, makeInflater: chooseInflater(request, options.max_body_bytes) };
+  return {
+    signal,
+    encoding,
+    project_id,
+    makeInflater: chooseInflater(request, options.max_body_bytes),
+  };
 }
 
 /** Node keeps the first of two Host headers; a proxy before us may have gone by the second. */
@@ -146,14 +162,15 @@ async function handle(
   let sent_bytes = 0;
   let reply: Reply;
   try {
-    const { encoding, project_id, makeInflater } = admit(request, options);
+    const { signal, encoding, project_id, makeInflater } = admit(request, options);
     hold.check(declaredBytes(request));
     invite();
     const { max_body_bytes } = options;
     const sent = await readBody(request, max_body_bytes, hold.add);
     sent_bytes = sent.length;
     const body = await inflateBody(sent, makeInflater, max_body_bytes, hold.add);
-    reply = exportReply(encoding, await options.exportTraces(body, encoding, project_id));
+    const result = await options.exportBody(signal, body, encoding, project_id);
+    reply = exportReply(signal, encoding, result);
   } catch (error) {
     // Who sends nothing we know is answered in JSON, which people read.
     reply = errorReply(encodingOf(request) ?? "json", error);
@@ -163,7 +180,7 @@ async function handle(
   // A small body comes in one piece with the head: once it is parsed too, the connection can stay.
   if (!request.complete) await new Promise((resolve) => setImmediate(resolve));
   if (response.destroyed) return; // the sender is gone: there is no answer
-  options.observe(reply.status, sent_bytes);
+  options.observe(signalOf(request) ?? "", reply.status, sent_bytes);
   send(request, response, reply);
 }
 

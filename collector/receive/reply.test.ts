@@ -3,10 +3,17 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PermanentError, RetryableError } from "../../schemas/errors.ts";
 import { decodeExportResponse, decodeStatus } from "./fixture.ts";
-import { errorReply, exportReply, type OtlpEncoding } from "./reply.ts";
+import { errorReply, exportReply, type OtlpEncoding, type OtlpSignal } from "./reply.ts";
 
 const ENCODINGS: readonly OtlpEncoding[] = ["protobuf", "json"];
+const SIGNALS: readonly OtlpSignal[] = ["traces", "logs", "metrics"];
 const encoding = fc.constantFrom(...ENCODINGS);
+/** What the OTLP schema calls the refused items of each signal, as its JSON names it. */
+const REJECTED_NAMES: Readonly<Record<OtlpSignal, string>> = {
+  traces: "rejectedSpans",
+  logs: "rejectedLogRecords",
+  metrics: "rejectedDataPoints",
+};
 /** Any text a message may be made of, half characters included. */
 const anyText = fc
   .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 60 })
@@ -27,7 +34,6 @@ describe("errors", () => {
     ["bad_body", 400, CODES.INVALID_ARGUMENT],
     ["unauthenticated", 401, CODES.UNAUTHENTICATED],
     ["unknown_path", 404, CODES.NOT_FOUND],
-    ["unsupported_signal", 404, CODES.UNIMPLEMENTED],
     ["method_not_allowed", 405, CODES.UNIMPLEMENTED],
     ["body_too_large", 413, CODES.RESOURCE_EXHAUSTED],
     ["unsupported_media_type", 415, CODES.INVALID_ARGUMENT],
@@ -107,43 +113,57 @@ describe("errors", () => {
 });
 
 describe("export responses", () => {
-  test("T09 full success leaves partial_success out, byte for byte", () => {
-    const result = { accepted_spans: 7, rejected_spans: 0, message: "" };
-    expect(exportReply("protobuf", result).body).toHaveLength(0);
-    expect(Buffer.from(exportReply("json", result).body).toString("utf8")).toBe("{}");
+  test.each(SIGNALS)("T09 %s: full success leaves partial_success out, byte for byte", (signal) => {
+    const result = { accepted_items: 7, rejected_items: 0, message: "" };
+    expect(exportReply(signal, "protobuf", result).body).toHaveLength(0);
+    expect(textOf(exportReply(signal, "json", result).body)).toBe("{}");
   });
 
-  test("R01 rejected spans and any message come through in both encodings", () => {
+  test.each(SIGNALS)("R01 %s: rejected items and any message come through", (signal) => {
+    const name = REJECTED_NAMES[signal];
     fc.assert(
       fc.property(
         encoding,
         fc.nat({ max: Number.MAX_SAFE_INTEGER }),
         anyText,
-        (encoding, rejected_spans, message) => {
-          fc.pre(rejected_spans > 0 || message !== "");
-          const { status, body } = exportReply(encoding, {
-            accepted_spans: 1,
-            rejected_spans,
-            message,
-          });
+        (encoding, rejected_items, message) => {
+          fc.pre(rejected_items > 0 || message !== "");
+          const result = { accepted_items: 1, rejected_items, message };
+          const { status, body } = exportReply(signal, encoding, result);
           expect(status).toBe(200);
-          const { partialSuccess } = decodeExportResponse(encoding, body) as {
-            partialSuccess: { rejectedSpans?: string; errorMessage?: string };
+          const answer = decodeExportResponse(signal, encoding, body) as {
+            partialSuccess: Record<string, string>;
           };
-          expect(partialSuccess.rejectedSpans ?? "0").toBe(String(rejected_spans));
-          expect(partialSuccess.errorMessage ?? "").toBe(message.toWellFormed());
+          const { errorMessage = "", ...counts } = answer.partialSuccess;
+          expect({ [name]: "0", ...counts }).toEqual({ [name]: String(rejected_items) });
+          expect(errorMessage).toBe(message.toWellFormed());
         },
       ),
     );
   });
 
-  test("R02 a warning on full success is a message with no rejected spans", () => {
-    const result = { accepted_spans: 1, rejected_spans: 0, message: "names were snake_case" };
-    expect(decodeExportResponse("protobuf", exportReply("protobuf", result).body)).toEqual({
-      partialSuccess: { errorMessage: "names were snake_case" },
-    });
-    expect(decodeExportResponse("json", exportReply("json", result).body)).toEqual({
-      partialSuccess: { rejectedSpans: "0", errorMessage: "names were snake_case" },
+  test.each(SIGNALS)("R01 %s: a partial success is these bytes", (signal) => {
+    const result = { accepted_items: 1, rejected_items: 300, message: "no id" };
+    // Field 1 of the answer, 10 bytes: field 1 the varint 300 and field 2 five letters.
+    expect(Buffer.from(exportReply(signal, "protobuf", result).body).toString("hex")).toBe(
+      "0a0a08ac0212056e6f206964",
+    );
+    expect(textOf(exportReply(signal, "json", result).body)).toBe(
+      `{"partialSuccess":{"${REJECTED_NAMES[signal]}":"300","errorMessage":"no id"}}`,
+    );
+  });
+
+  test.each(SIGNALS)("R02 %s: a warning on full success counts nothing as rejected", (signal) => {
+    const result = { accepted_items: 1, rejected_items: 0, message: "names were snake_case" };
+    const read = (encoding: OtlpEncoding) =>
+      decodeExportResponse(signal, encoding, exportReply(signal, encoding, result).body);
+    expect(read("protobuf")).toEqual({ partialSuccess: { errorMessage: "names were snake_case" } });
+    expect(read("json")).toEqual({
+      partialSuccess: { [REJECTED_NAMES[signal]]: "0", errorMessage: "names were snake_case" },
     });
   });
 });
+
+function textOf(body: Uint8Array): string {
+  return Buffer.from(body).toString("utf8");
+}

@@ -7,6 +7,9 @@ import { PermanentError, RetryableError } from "../../schemas/errors.ts";
 
 export type OtlpEncoding = "protobuf" | "json";
 
+/** What is exported, by the last part of its path. */
+export type OtlpSignal = "traces" | "logs" | "metrics";
+
 export interface Reply {
   readonly status: number;
   /** Exact: clients compare it byte by byte before they read partial_success. */
@@ -17,8 +20,9 @@ export interface Reply {
 
 /** What came of an export request. */
 export interface ExportResult {
-  readonly accepted_spans: number;
-  readonly rejected_spans: number;
+  /** Spans, log records or data points. */
+  readonly accepted_items: number;
+  readonly rejected_items: number;
   /** For the developer of the sender; empty when there is nothing to say. */
   readonly message: string;
 }
@@ -43,7 +47,6 @@ const RPC = {
 const PERMANENT_STATUS: ReadonlyMap<string, readonly [number, number]> = new Map([
   ["unauthenticated", [401, RPC.unauthenticated]],
   ["unknown_path", [404, RPC.not_found]],
-  ["unsupported_signal", [404, RPC.unimplemented]],
   ["method_not_allowed", [405, RPC.unimplemented]],
   ["body_too_large", [413, RPC.resource_exhausted]],
   ["too_many_objects", [413, RPC.resource_exhausted]],
@@ -82,19 +85,30 @@ function bytesField(field: number, value: readonly number[] | Uint8Array): numbe
   return [(field << 3) | 2, ...length, ...value];
 }
 
+/** What each signal calls its refused items; in protobuf all are field 1. */
+const REJECTED: Readonly<Record<OtlpSignal, string>> = {
+  traces: "rejectedSpans",
+  logs: "rejectedLogRecords",
+  metrics: "rejectedDataPoints",
+};
+
 /** The answer to an accepted request; partial_success is left out when there is nothing in it. */
-export function exportReply(encoding: OtlpEncoding, result: ExportResult): Reply {
-  const { rejected_spans } = result;
+export function exportReply(
+  signal: OtlpSignal,
+  encoding: OtlpEncoding,
+  result: ExportResult,
+): Reply {
+  const { rejected_items } = result;
   const message = cutMessage(result.message);
-  const plain = rejected_spans === 0 && message === "";
+  const plain = rejected_items === 0 && message === "";
   if (encoding === "json") {
     // 64-bit integers are strings in OTLP/JSON output.
     const partial = {
-      partialSuccess: { rejectedSpans: String(rejected_spans), errorMessage: message },
+      partialSuccess: { [REJECTED[signal]]: String(rejected_items), errorMessage: message },
     };
     return jsonReply(200, plain ? {} : partial);
   }
-  const partial = [...varintField(1, rejected_spans), ...bytesField(2, encoder.encode(message))];
+  const partial = [...varintField(1, rejected_items), ...bytesField(2, encoder.encode(message))];
   return {
     status: 200,
     content_type: CONTENT_TYPES.protobuf,

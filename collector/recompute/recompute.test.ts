@@ -144,8 +144,11 @@ const CHECKS: Rollup["own"] = {
   [`toString(${sumOfAll("tokens_")})`]: (calls) => tokensWhere(calls, () => true),
   "toString(sum(tokens_unpriced))": (calls) =>
     tokensWhere(calls, (span, index) => span.cost[index] === null),
-  [`toString(toInt128((${sumOfAll("cost_")}) * 1000000000000))`]: (calls) =>
+  [`toString(toInt128((${sumOfAll("cost_")} + sum(cost_fees)) * 1000000000000))`]: (calls) =>
     String(add(calls.map((span) => callCost(span) ?? 0n))),
+  "toString(toInt128(sum(cost_fees) * 1000000000000))": (calls) =>
+    String(add(calls.map((span) => span.cost_fees ?? 0n))),
+  "toString(sum(fees_priced_calls))": (calls) => count(calls, (span) => span.cost_fees !== null),
   "toString(toInt128(sum(client_cost_usd) * 1000000000000))": (calls) =>
     String(add(calls.map((span) => span.client_cost ?? 0n))),
   "toString(sum(client_cost_calls))": (calls) => count(calls, (span) => span.client_cost !== null),

@@ -16,6 +16,8 @@ interface StoredSpan extends StoredCall {
   readonly kind: number;
   readonly status_message: string;
   readonly span_class: TraceAnswer["spans"][number]["span_class"];
+  readonly counted: number;
+  readonly counted_by: string;
   readonly attributes: Readonly<Record<string, string>>;
   readonly resource_attributes: Readonly<Record<string, string>>;
   readonly event_times_ns: readonly string[];
@@ -42,7 +44,7 @@ export async function answerTrace(
     throw new ApiError(404, "trace_not_found", "There is no such trace.");
   }
   const rows = found.slice(0, MAX_TRACE_SPANS);
-  const calls = rows.map((row) => (row.span_class === "billable" ? callOfRow(row) : null));
+  const calls = rows.map((row) => (row.counted === 1 ? callOfRow(row) : null));
   const costs = costOfSubtrees(rows, calls);
   const starts = rows.map((row) => BigInt(row.start_ns));
   const start_ns = starts.reduce((first, start) => (start < first ? start : first));
@@ -69,6 +71,8 @@ export async function answerTrace(
         status_message: row.status_message === "" ? null : row.status_message,
         service_name: row.service_name === "" ? null : row.service_name,
         span_class: row.span_class,
+        counted: row.counted === 1,
+        counted_by: row.counted_by === "" ? null : row.counted_by,
         reason: row.reason,
         cost_usd: cost === undefined ? null : formatUsd(cost),
         attributes: { ...row.attributes },

@@ -3,13 +3,14 @@
  * Invariant: the files in the tree are reviewed output; a change of either side shows here.
  */
 import { readFileSync } from "node:fs";
-import { findProvider } from "@pydantic/genai-prices";
 import { describe, expect, test } from "vitest";
-import { readPriceFiles } from "../price-files.ts";
+import { PRICED_PROVIDERS, readPriceFiles } from "../price-files.ts";
 import { PriceFile } from "../prices.ts";
 import type { ModelPrices } from "../prices.ts";
 import { parseUsd } from "../units.ts";
-import { IMPORTED_PROVIDERS, buildPriceFiles, formatJson, readOverlay } from "./import.ts";
+import { diffPriceFiles, formatJson } from "./format.ts";
+import { buildPriceFiles, importPrices, listUnpricedModels, readOverlay } from "./import.ts";
+import { multiplyDecimals } from "./merge.ts";
 
 const files = readPriceFiles();
 
@@ -21,10 +22,17 @@ function findModel(provider: string, model: string): ModelPrices {
   return found;
 }
 
+/** The rows of the list price in every region without one of its own. */
+function standardRows(provider: string, model: string): ModelPrices["prices"] {
+  return findModel(provider, model).prices.filter(
+    (row) => row.tier === "standard" && row.regions.length === 0,
+  );
+}
+
 describe("the files in the tree", () => {
   test("are byte for byte what the importer makes", () => {
     const built = buildPriceFiles(readOverlay());
-    expect(built.map((file) => file.provider)).toEqual(IMPORTED_PROVIDERS);
+    expect(built.map((file) => file.provider)).toEqual(PRICED_PROVIDERS);
     for (const file of built) {
       const text = readFileSync(new URL(`./${file.provider}.json`, import.meta.url), "utf8");
       expect(`${formatJson(file)}\n` === text, `${file.provider}: run the importer`).toBe(true);
@@ -35,7 +43,10 @@ describe("the files in the tree", () => {
     for (const file of files) {
       expect(PriceFile.safeParse(file).success).toBe(true);
       for (const model of file.models) {
-        for (const row of model.prices) expect(row.source).toMatch(/\d/);
+        for (const row of model.prices) {
+          expect(row.source).toMatch(/[a-z]/);
+          expect(Date.parse(row.evidence_date)).toBeLessThanOrEqual(Date.parse("2026-11-21"));
+        }
       }
     }
   });
@@ -44,7 +55,7 @@ describe("the files in the tree", () => {
     for (const file of files) {
       for (const model of file.models) {
         for (const id of [model.model, ...model.aliases]) {
-          expect(id).toMatch(/^[a-z0-9][a-z0-9.:-]*[a-z0-9]$/);
+          expect(id).toMatch(/^[~@a-z0-9][a-z0-9._:/@-]*[a-z0-9]$/);
           expect(id).not.toMatch(/^ft:|-4-2025$|flash-0$/);
         }
       }
@@ -56,7 +67,7 @@ describe("the files in the tree", () => {
       file.models.map((model) => `${file.provider} ${model.model}`),
     );
     expect(ids.filter((id) => id.startsWith("google claude"))).toEqual([]);
-    expect(ids.filter((id) => id.includes("gpt-oss"))).toEqual([]);
+    expect(ids.filter((id) => id.startsWith("openai gpt-oss"))).toEqual([]);
   });
 });
 
@@ -71,9 +82,7 @@ describe("the mapping", () => {
   });
 
   test("splits Anthropic's cache writes by lifetime and takes 5 minutes for unknown", () => {
-    const standard = findModel("anthropic", "claude-opus-4-5").prices.filter(
-      (row) => row.tier === "standard",
-    );
+    const standard = standardRows("anthropic", "claude-opus-4-5");
     expect(standard).toEqual([
       expect.objectContaining({
         valid_from: null,
@@ -92,7 +101,7 @@ describe("the mapping", () => {
   });
 
   test("prices OpenAI's cache writes, audio and images in their own classes", () => {
-    const [luna] = findModel("openai", "gpt-6-luna").prices;
+    const [luna] = standardRows("openai", "gpt-6-luna");
     expect(luna?.usd_per_million).toEqual({
       input_uncached: "0.1",
       cache_read: "0.01",
@@ -100,7 +109,7 @@ describe("the mapping", () => {
       output_text: "0.5",
       output_reasoning: "0.5",
     });
-    const [realtime] = findModel("openai", "gpt-realtime").prices;
+    const [realtime] = standardRows("openai", "gpt-realtime");
     expect(realtime?.usd_per_million).toMatchObject({
       input_audio: "32",
       output_audio: "64",
@@ -109,7 +118,7 @@ describe("the mapping", () => {
   });
 
   test("makes a row for each date and for each prompt size at which a price changes", () => {
-    const rows = findModel("openai", "gpt-5.6-luna").prices.map((row) => [
+    const rows = standardRows("openai", "gpt-5.6-luna").map((row) => [
       row.valid_from,
       row.input_tokens_over,
       row.usd_per_million.input_uncached,
@@ -124,7 +133,7 @@ describe("the mapping", () => {
   });
 
   test("lists one Gemini input price for text and images, and audio where it differs", () => {
-    const [flash] = findModel("google", "gemini-2.5-flash").prices;
+    const [flash] = standardRows("google", "gemini-2.5-flash");
     expect(flash?.usd_per_million).toEqual({
       input_uncached: "0.3",
       cache_read: "0.03",
@@ -135,30 +144,55 @@ describe("the mapping", () => {
     });
   });
 
-  test("leaves out only models without a token price, resold ones and fine-tune prefixes", () => {
-    const missing = IMPORTED_PROVIDERS.flatMap((provider) => {
-      const ids = new Set(
-        files
-          .filter((file) => file.provider === provider)
-          .flatMap((file) => file.models.flatMap((model) => [model.model, ...model.aliases])),
-      );
-      const models = findProvider({ providerId: provider })?.models ?? [];
-      return models
-        .map((model) => model.id)
-        .filter((id) => !ids.has(id) && !id.startsWith("claude-"));
-    });
+  test("leaves out only what it says why", () => {
+    const reasons = new Set(
+      listUnpricedModels(files).map((line) => line.slice(line.lastIndexOf(": ") + 2)),
+    );
+    expect([...reasons].sort()).toEqual([
+      "billed by request or by citation too",
+      "no token price or no whole id",
+      "price read at another seller",
+      "priced by the time of day",
+      "sold by Vertex AI",
+    ]);
+  });
+
+  test("leaves out of OpenAI's list only models without a token price and resold ones", () => {
+    const missing = listUnpricedModels(files)
+      .filter((line) => line.startsWith("openai "))
+      .map((line) => line.split(/ |: /)[1]);
     const expected = `
-      gemma-2-27b-it gemma-3 gemma-3n gemma-4-26b-a4b-it gemma-4-26b-a4b-it-maas gemma-4-31b-it
       ft:gpt-3.5-turbo- ft:gpt-4o ft:gpt-4o-mini gpt-4o-mini-2024-07-18.ft- gpt-5-image
       gpt-5-image-mini gpt-5.4-image-2 gpt-chat-latest gpt-oss-120b gpt-oss-20b
       gpt-oss-safeguard-20b gpt-transcribe moderation whisper-1`;
     expect(missing).toEqual(expected.trim().split(/\s+/));
   });
+
+  test("takes a seller's own entry before one that it shares", () => {
+    // Azure lists its own ada, an embedding model without an output price.
+    expect(findModel("azure", "ada").prices.map((row) => row.usd_per_million)).toEqual([
+      { input_uncached: "0.1" },
+    ]);
+    expect(findModel("azure", "gpt-4o").prices[0]?.usd_per_million).toMatchObject({
+      input_uncached: "2.5",
+      output_text: "10",
+    });
+  });
+
+  test("gives Bedrock's global profile rows of its own beside the regional ones", () => {
+    const model = findModel("bedrock", "anthropic.claude-haiku-4-5-20251001-v1:0");
+    expect(model.prices.map((row) => [row.regions, row.usd_per_million.input_uncached])).toEqual([
+      [[], "1.1"],
+      [["global"], "1"],
+    ]);
+    expect(model.aliases).toContain("claude-haiku-4-5-20251001-v1:0");
+  });
 });
 
 describe("the overlay", () => {
-  test("prices every batch row at half the standard row of the same day and prompt size", () => {
+  test("prices every batch row of Anthropic at half the standard row of the same day and prompt size", () => {
     const models = files
+      .filter((file) => file.provider === "anthropic")
       .flatMap((file) => file.models)
       .filter((model) => model.prices.some((row) => row.tier === "batch"));
     const listRows = (tier: string, factor: bigint) =>
@@ -167,6 +201,7 @@ describe("the overlay", () => {
           .filter((row) => row.tier === tier)
           .map((row) => [
             model.model,
+            row.regions,
             row.valid_from,
             row.input_tokens_over,
             Object.entries(row.usd_per_million).map(([name, price]) => [
@@ -176,14 +211,11 @@ describe("the overlay", () => {
           ]),
       );
     expect(listRows("batch", 2n)).toEqual(listRows("standard", 1n));
-    // 17 models of one row, 4.6 Opus and Sonnet of three, Sonnet 4.5 and Haiku 5.5 of two.
-    expect(listRows("batch", 2n)).toHaveLength(27);
+    expect(listRows("batch", 2n).length).toBeGreaterThan(40);
   });
 
   test("prices Haiku 5.5 in two steps since 2026-10-07", () => {
-    const rows = findModel("anthropic", "claude-haiku-5-5").prices.filter(
-      (row) => row.tier === "standard",
-    );
+    const rows = standardRows("anthropic", "claude-haiku-5-5");
     expect(rows.map((row) => [row.valid_from, row.input_tokens_over])).toEqual([
       ["2026-10-07", 0],
       ["2026-10-07", 100_000],
@@ -195,7 +227,7 @@ describe("the overlay", () => {
   });
 
   test("wins over the seed class by class and keeps the rest of the row", () => {
-    const [file] = buildPriceFiles([
+    const built = buildPriceFiles([
       {
         provider: "anthropic",
         currency: "USD",
@@ -203,27 +235,84 @@ describe("the overlay", () => {
           {
             model: "claude-opus-4-5",
             aliases: ["opus-of-ours"],
+            other_regions: "same",
             prices: [
               {
                 valid_from: null,
                 tier: "standard",
+                regions: [],
                 input_tokens_over: 0,
                 usd_per_million: { cache_read: "0.25" },
+                usd_per_thousand: {},
                 source: "contract 7",
+                evidence_date: "2026-11-01",
               },
             ],
           },
         ],
       },
     ]);
-    const model = file?.models.find((entry) => entry.model === "claude-opus-4-5");
+    const model = built
+      .find((file) => file.provider === "anthropic")
+      ?.models.find((entry) => entry.model === "claude-opus-4-5");
+    const [row] = model?.prices.filter(({ tier }) => tier === "standard") ?? [];
     expect(model?.aliases).toContain("opus-of-ours");
-    expect(model?.prices).toHaveLength(1);
-    expect(model?.prices[0]?.usd_per_million).toMatchObject({
+    expect(row?.usd_per_million).toMatchObject({
       input_uncached: "5",
       cache_read: "0.25",
       output_text: "25",
     });
-    expect(model?.prices[0]?.source).toMatch(/^contract 7; rest: @pydantic/);
+    expect(row?.source).toMatch(/^contract 7; rest: @pydantic/);
+    // A rule works on the price as the overlay corrected it.
+    const batch = model?.prices.find(({ tier }) => tier === "batch");
+    expect(batch?.usd_per_million.cache_read).toBe("0.125");
+  });
+});
+
+describe("multiplyDecimals", () => {
+  test.each([
+    ["3", "1.1", "3.3"],
+    ["0.25", "0.5", "0.125"],
+    ["10", "0.5", "5"],
+    ["0", "1.1", "0"],
+    ["0.01", "1.1", "0.011"],
+    ["100", "10", "1000"],
+  ])("%s times %s is %s", (a, b, product) => {
+    expect(multiplyDecimals(a, b)).toBe(product);
+  });
+});
+
+describe("the difference between two versions", () => {
+  test("names each row that came, went or changed, with what it was", () => {
+    const [file] = files;
+    if (file === undefined) throw new Error("no price files");
+    const [model] = file.models;
+    const [row] = model?.prices ?? [];
+    if (model === undefined || row === undefined) throw new Error("no rows");
+    const make = (prices: ModelPrices["prices"]): PriceFile => ({
+      provider: "acme",
+      currency: "USD",
+      models: [{ model: "m", aliases: [], other_regions: "same", prices }],
+    });
+    const flat = { ...row, tier: "standard", usd_per_thousand: {} };
+    const before = make([
+      { ...flat, usd_per_million: { input_uncached: "1" } },
+      { ...flat, tier: "flex", usd_per_million: { input_uncached: "2" } },
+    ]);
+    const after = make([
+      { ...flat, usd_per_million: { input_uncached: "3" } },
+      { ...flat, tier: "batch", usd_per_million: { input_uncached: "4" } },
+    ]);
+    const from = row.valid_from ?? "initial";
+    expect(diffPriceFiles(before, after)).toEqual([
+      `+ acme/m/batch/${from} { "input_uncached": "4" } {}`,
+      `- acme/m/flex/${from} { "input_uncached": "2" } {}`,
+      `~ acme/m/standard/${from} { "input_uncached": "1" } {} -> { "input_uncached": "3" } {}`,
+    ]);
+    expect(diffPriceFiles(before, before)).toEqual([]);
+  });
+
+  test("is empty for the files in the tree", () => {
+    expect(importPrices({ dry_run: true })).toEqual([]);
   });
 });

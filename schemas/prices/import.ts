@@ -1,70 +1,116 @@
 /**
- * Makes the price files beside it from @pydantic/genai-prices and `overlay.json`.
+ * Makes the price files beside it from @pydantic/genai-prices, `overlay.json` and `rules.ts`.
  *
- * A person runs it with `node schemas/prices/import.ts` and reviews the difference; it is on no other
- * path. Invariant: the output is a pure function of the pinned package and the overlay, and holds
- * exact model ids only: a prefix rule gives its own text as an id and never becomes a pattern.
+ * A person runs it with `npx spanledger prices import` and reviews the difference; it is on no other
+ * path. Invariant: the output is a pure function of the pinned package, the overlay and the rules, and
+ * holds exact model ids only: a prefix rule gives its own text as an id and never becomes a pattern.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { calcPrice, findProvider } from "@pydantic/genai-prices";
 import type { MatchLogic, ModelInfo, ModelPrice } from "@pydantic/genai-prices";
-import { PriceFile } from "../prices.ts";
-import type { ModelPrices } from "../prices.ts";
 import { PermanentError } from "../errors.ts";
-import { TOKEN_CLASSES } from "../tokens.ts";
+import { PRICED_PROVIDERS } from "../price-files.ts";
+import { PriceFile } from "../prices.ts";
+import type { ModelPrices, PriceRow } from "../prices.ts";
+import type { FeeKind } from "../span.ts";
 import type { TokenClass } from "../tokens.ts";
+import { diffPriceFiles, formatJson } from "./format.ts";
+import { mergeFile } from "./merge.ts";
 
-/** The providers imported; each becomes one file. */
-export const IMPORTED_PROVIDERS = ["anthropic", "google", "openai"] as const;
-type ImportedProvider = (typeof IMPORTED_PROVIDERS)[number];
+type PricedProvider = (typeof PRICED_PROVIDERS)[number];
 
 /** The release that was reviewed. A newer package needs a new review, so a mismatch is an error. */
 const SEED = { name: "@pydantic/genai-prices", version: "0.1.8", released: "2026-09-23" };
 
-/** Price keys of genai-prices by the classes they price, for every provider. */
-const COMMON_KEYS: readonly (readonly [string, readonly TokenClass[]])[] = [
+/** Where the seed has the prices of a provider of ours. */
+interface Seller {
+  /** The provider in the seed. */
+  readonly seed: string;
+  /** Providers whose models the seed sells under this one at the same price where it has no own. */
+  readonly also?: readonly string[];
+  /** Whether ids have slashes of their own. */
+  readonly slashes?: true;
+  /** Fee kind of `web_searches_kcount`. */
+  readonly search?: FeeKind;
+}
+
+const SELLERS: Readonly<Record<PricedProvider, Seller>> = {
+  anthropic: { seed: "anthropic" },
+  azure: { seed: "azure", also: ["openai", "anthropic"] },
+  bedrock: { seed: "aws" },
+  cohere: { seed: "cohere" },
+  deepseek: { seed: "deepseek" },
+  fireworks: { seed: "fireworks", slashes: true },
+  google: { seed: "google", search: "grounding" },
+  groq: { seed: "groq", slashes: true },
+  mistral: { seed: "mistral" },
+  openai: { seed: "openai" },
+  openrouter: { seed: "openrouter", slashes: true },
+  perplexity: { seed: "perplexity" },
+  together: { seed: "together", slashes: true },
+  vertex: { seed: "google", also: ["anthropic"], search: "grounding" },
+  xai: { seed: "x-ai" },
+};
+
+/** Price keys of genai-prices by the classes they price. A later key wins over an earlier one. */
+const TOKEN_KEYS: readonly (readonly [string, readonly TokenClass[]])[] = [
   ["input_mtok", ["input_uncached"]],
   ["cache_read_mtok", ["cache_read"]],
-  // Providers bill reasoning as output tokens.
+  // Most providers bill reasoning as output tokens.
   ["output_mtok", ["output_text", "output_reasoning"]],
+  ["output_reasoning_mtok", ["output_reasoning"]],
   ["input_audio_mtok", ["input_audio"]],
   ["output_audio_mtok", ["output_audio"]],
   ["input_image_mtok", ["input_image"]],
   ["output_image_mtok", ["output_image"]],
 ];
 
-/** Anthropic alone has write lifetimes; a write of unknown lifetime is priced as the default, 5 minutes. */
-const PROVIDER_KEYS: Readonly<
-  Record<ImportedProvider, readonly (readonly [string, readonly TokenClass[]])[]>
-> = {
-  anthropic: [
-    ["cache_write_mtok", ["cache_write_5m", "cache_write"]],
-    ["cache_write_1h_mtok", ["cache_write_1h"]],
-  ],
-  google: [["cache_write_mtok", ["cache_write"]]],
-  openai: [["cache_write_mtok", ["cache_write"]]],
-};
+/** Claude alone has write lifetimes; a write of unknown lifetime is priced as the default, 5 minutes. */
+const CLAUDE_KEYS: typeof TOKEN_KEYS = [
+  ["cache_write_mtok", ["cache_write_5m", "cache_write"]],
+  ["cache_write_1h_mtok", ["cache_write_1h"]],
+];
+const OTHER_KEYS: typeof TOKEN_KEYS = [["cache_write_mtok", ["cache_write"]]];
 
-/** Price keys that stand for no token class: tool calls, hours, and modalities we do not split. */
+/** Price keys that stand for no token class or fee: hours, pages, and modalities we do not split. */
 const UNUSED_KEYS = new Set([
   "audio_hours",
   "cache_audio_read_mtok",
   "cache_image_read_mtok",
+  "input_annotated_document_kpages",
   "input_audio_hours",
+  "input_document_kpages",
+  "input_text_messages_kcount",
   "input_video_mtok",
   "output_video_mtok",
-  "storage_searches_kcount",
-  "web_searches_kcount",
 ]);
 
-/** Why a model of the seed is not a list price of the provider, or null when it is one. */
-function reasonToSkip(provider: ImportedProvider, model: ModelInfo): string | null {
-  // Google Cloud resells these; calls through it have the provider "vertex", not "google".
-  if (provider === "google" && (model.id.startsWith("claude-") || model.id.endsWith("-maas"))) {
-    return "sold by Vertex AI";
+/** Price keys that every call of a model has and no class or fee of ours expresses. */
+const INEXPRESSIBLE_KEYS = ["requests_kcount", "output_citation_mtok"];
+
+/** Azure's prices of these did not follow OpenAI's; they stand in the overlay. */
+const AZURE_OWN = /^gpt-5\.6-/;
+
+/** Why a model of the seed is not a list price that we can hold, or null when it is one. */
+export function reasonToSkip(provider: PricedProvider, model: ModelInfo): string | null {
+  const by_vertex = model.id.startsWith("claude-") || model.id.endsWith("-maas");
+  if (provider === "google" && by_vertex) return "sold by Vertex AI";
+  if (provider === "azure" && AZURE_OWN.test(model.id)) return "Azure had prices of its own";
+  if (provider !== "openrouter" && /\bOpenRouter\b|open router/i.test(model.price_comments ?? "")) {
+    return "price read at another seller";
   }
-  if (/\bOpenRouter\b/.test(model.price_comments ?? "")) return "price read at another seller";
+  const dated = datedPrices(model);
+  if (dated.some(({ constraint }) => constraint?.type === "time_of_date")) {
+    return "priced by the time of day";
+  }
+  if (dated.some(({ prices }) => INEXPRESSIBLE_KEYS.some((key) => prices[key] !== undefined))) {
+    return "billed by request or by citation too";
+  }
   return null;
+}
+
+function datedPrices(model: ModelInfo) {
+  return Array.isArray(model.prices) ? model.prices : [{ prices: model.prices }];
 }
 
 /** Texts of a match rule that may be ids: all of `equals`, and prefixes and parts that look whole. */
@@ -83,36 +129,53 @@ function keepWhole(text: string): string[] {
   return /(?:[-.@]|[a-z]-0|-\d{4})$|^ft:/.test(text) ? [] : [text];
 }
 
-/** The ids of a model that genai-prices itself resolves to this model and to no earlier one. */
-function listIds(provider: ImportedProvider, model: ModelInfo): string[] {
-  const texts = [...keepWhole(model.id), ...collectTexts(model.match)];
-  const ids = new Set(texts.map((text) => text.toLowerCase()).filter((id) => !id.includes("/")));
-  return [...ids].filter((id) => {
-    const found = calcPrice({}, id, { providerId: provider });
-    return found?.provider.id === provider && found.model.id === model.id;
-  });
+/** The model of the seed that a seller has under an id, or null. */
+function resolve(seller: Seller, id: string): ModelInfo | null {
+  const found = calcPrice({}, id, { providerId: seller.seed });
+  return found?.provider.id === seller.seed ? found.model : null;
 }
 
-/** The price of a key for prompts above the given size, US dollars per million tokens, or null. */
+/**
+ * The ids of a model that genai-prices itself resolves to this model: not to an earlier one, nor to the
+ * seller's own entry of the same name.
+ */
+function listIds(seller: Seller, model: ModelInfo): string[] {
+  const texts = [...keepWhole(model.id), ...collectTexts(model.match)];
+  const ids = new Set(
+    texts
+      .filter((text) => resolve(seller, text) === model)
+      .map((text) => text.toLowerCase())
+      .filter((id) => seller.slashes === true || !id.includes("/")),
+  );
+  return [...ids].sort();
+}
+
+/**
+ * The price of a key for prompts above the given size, US dollars, or null. A price that is no whole
+ * number of picodollars a token (some of OpenRouter's cache writes) is null too: money is not rounded.
+ */
 function priceAbove(price: ModelPrice[string], input_tokens_over: number): string | null {
   if (price === undefined) return null;
-  if (typeof price === "number") return String(price);
-  const tiers = price.tiers.filter((tier) => tier.start <= input_tokens_over);
+  const steps = typeof price === "number" ? { base: price, tiers: [] } : price;
+  const tiers = steps.tiers.filter((tier) => tier.start <= input_tokens_over);
   const last = tiers.sort((a, b) => a.start - b.start).at(-1);
-  return String(last?.price ?? price.base);
+  const text = String(last?.price ?? steps.base);
+  return /^\d+(\.\d{1,6})?$/.test(text) ? text : null;
 }
-
-type PriceRow = ModelPrices["prices"][number];
 
 /** The rows of one dated price: one for each prompt size at which any key changes. */
 function toRows(
-  provider: ImportedProvider,
+  provider: PricedProvider,
   model_id: string,
   prices: ModelPrice,
   valid_from: string | null,
 ): PriceRow[] {
-  const keys = [...COMMON_KEYS, ...PROVIDER_KEYS[provider]];
-  const known = new Set(keys.map(([key]) => key));
+  const fees: readonly (readonly [string, FeeKind])[] = [
+    ["web_searches_kcount", SELLERS[provider].search ?? "web_search"],
+    ["storage_searches_kcount", "file_search"],
+  ];
+  const keys = [...TOKEN_KEYS, ...(model_id.includes("claude") ? CLAUDE_KEYS : OTHER_KEYS)];
+  const known = new Set([...keys, ...fees].map(([key]) => key));
   const unknown = Object.keys(prices).filter((key) => !known.has(key) && !UNUSED_KEYS.has(key));
   if (unknown.length > 0) {
     throw new PermanentError("unknown_price_key", `${model_id}: map or drop ${unknown.join(", ")}`);
@@ -127,13 +190,20 @@ function toRows(
       const text = priceAbove(prices[key], input_tokens_over);
       if (text !== null) for (const name of classes) by_class.set(name, text);
     }
-    addImageInput(provider, by_class);
+    if (model_id.startsWith("gemini-")) addImageInput(by_class);
+    const by_kind = fees.flatMap(([key, kind]) => {
+      const text = priceAbove(prices[key], input_tokens_over);
+      return text === null ? [] : [[kind, text] as const];
+    });
     return {
       valid_from,
       tier: "standard",
+      regions: [],
       input_tokens_over,
-      usd_per_million: sortClasses(by_class),
-      source: `${SEED.name} ${SEED.version} of ${SEED.released}, ${provider} ${model_id}`,
+      usd_per_million: Object.fromEntries(by_class),
+      usd_per_thousand: Object.fromEntries(by_kind),
+      source: `${SEED.name} ${SEED.version}, ${SELLERS[provider].seed} ${model_id}`,
+      evidence_date: SEED.released,
     };
   });
 }
@@ -143,110 +213,128 @@ function toRows(
  * genai-prices has an image key only where it differs. Embedding models, told by their missing output
  * price, are priced for what is listed only.
  */
-function addImageInput(provider: ImportedProvider, by_class: Map<TokenClass, string>): void {
+function addImageInput(by_class: Map<TokenClass, string>): void {
   const input = by_class.get("input_uncached");
-  if (provider !== "google" || input === undefined || !by_class.has("output_text")) return;
+  if (input === undefined || !by_class.has("output_text")) return;
   if (!by_class.has("input_image")) by_class.set("input_image", input);
 }
 
-function sortClasses(by_class: ReadonlyMap<TokenClass, string>): PriceRow["usd_per_million"] {
-  return Object.fromEntries(
-    TOKEN_CLASSES.flatMap((name) => {
-      const text = by_class.get(name);
-      return text === undefined ? [] : [[name, text]];
-    }),
+/** The rows of a model, or none when it has no token price: it is then as unknown as any other. */
+function listRows(provider: PricedProvider, model: ModelInfo): PriceRow[] {
+  const rows = datedPrices(model).flatMap(({ constraint, prices }) =>
+    toRows(
+      provider,
+      model.id,
+      prices,
+      constraint?.type === "start_date" ? constraint.start_date : null,
+    ),
   );
+  return rows.some((row) => Object.keys(row.usd_per_million).length > 0) ? rows : [];
 }
 
-function importModel(provider: ImportedProvider, model: ModelInfo): ModelPrices | null {
+function importModel(provider: PricedProvider, model: ModelInfo): ModelPrices | null {
   if (reasonToSkip(provider, model) !== null) return null;
-  const ids = listIds(provider, model).sort();
-  const id = ids.includes(model.id) ? model.id : ids[0];
-  if (id === undefined) return null;
-  const dated = Array.isArray(model.prices) ? model.prices : [{ prices: model.prices }];
-  const prices = dated.flatMap(({ constraint, prices }) => {
-    if (constraint !== undefined && constraint.type !== "start_date") {
-      throw new PermanentError("unsupported_price", `${model.id}: prices by time of day`);
-    }
-    return toRows(provider, model.id, prices, constraint?.start_date ?? null);
-  });
-  // Without a token price the row would say nothing; the model is then as unknown as any other.
-  if (prices.every((row) => Object.keys(row.usd_per_million).length === 0)) return null;
-  return { model: id, aliases: ids.filter((other) => other !== id), prices };
+  const ids = listIds(SELLERS[provider], model);
+  const own = model.id.toLowerCase();
+  const id = ids.includes(own) ? own : ids[0];
+  const prices = listRows(provider, model);
+  if (id === undefined || prices.length === 0) return null;
+  return { model: id, aliases: ids.filter((other) => other !== id), other_regions: "same", prices };
 }
 
-function rowKey(row: PriceRow): string {
-  const over = String(row.input_tokens_over).padStart(12, "0");
-  return `${row.tier}/${row.valid_from ?? ""}/${over}`;
+/** What may stand in front of a Bedrock id: the geography of an inference profile, or global. */
+const GEOGRAPHIES = ["global", "us", "us-gov", "eu", "apac", "jp", "au", "ca", "in"];
+
+/** The id of a Bedrock model without the word of the seed or of Bedrock that says where it runs. */
+function bareBedrockId(id: string): string {
+  return id.toLowerCase().replace(/^(?:regional|global|us|us-gov|eu|apac|jp|au|ca|in)\./, "");
 }
 
-/** Overlay classes win over seeded ones in a row of the same tier, day and prompt size. */
-function mergeModel(base: ModelPrices, overlay: ModelPrices): ModelPrices {
-  const rows = new Map(base.prices.map((row) => [rowKey(row), row]));
-  for (const row of overlay.prices) {
-    const seeded = rows.get(rowKey(row));
-    rows.set(rowKey(row), {
-      ...row,
-      usd_per_million: { ...seeded?.usd_per_million, ...row.usd_per_million },
-      source: seeded === undefined ? row.source : `${row.source}; rest: ${seeded.source}`,
-    });
-  }
-  return {
-    model: base.model,
-    aliases: [...new Set([...base.aliases, ...overlay.aliases])],
-    prices: [...rows.values()],
-  };
-}
-
-function mergeFile(base: PriceFile, overlay: PriceFile | undefined): PriceFile {
-  const models = new Map(base.models.map((model) => [model.model, model]));
-  for (const model of overlay?.models ?? []) {
-    const seeded = models.get(model.model);
-    models.set(model.model, seeded === undefined ? model : mergeModel(seeded, model));
-  }
-  const sorted = [...models.values()].map((model) => ({
-    model: model.model,
-    aliases: [...model.aliases].sort(),
-    prices: [...model.prices].sort((a, b) => (rowKey(a) < rowKey(b) ? -1 : 1)),
-  }));
-  return { ...base, models: sorted.sort((a, b) => (a.model < b.model ? -1 : 1)) };
+/** The ids under which a Bedrock model is called: with and without its vendor and its version. */
+function bedrockIds(bare: string): string[] {
+  const names = [bare, bare.slice(bare.indexOf(".") + 1)];
+  const undated = /-\d{8}-v\d+(?::\d+)?$/.test(bare);
+  return undated ? [...names, ...names.map((name) => name.replace(/-v\d+(?::\d+)?$/, ""))] : names;
 }
 
 /**
- * The price files, one for each imported provider, overlay applied, sorted and checked against the
+ * The Bedrock models: the seed has one entry for the global profile of a model and one for all others;
+ * which geography is which, the seed's own matching says.
+ */
+function importBedrock(models: readonly ModelInfo[]): ModelPrices[] {
+  const seller = SELLERS.bedrock;
+  const by_id = new Map<string, ModelInfo[]>();
+  for (const model of models) {
+    if (reasonToSkip("bedrock", model) !== null) continue;
+    const bare = bareBedrockId(model.id);
+    by_id.set(bare, [...(by_id.get(bare) ?? []), model]);
+  }
+  return [...by_id].flatMap(([bare, entries]) => {
+    const ask = (id: string) => entries.find((entry) => entry.id === resolve(seller, id)?.id);
+    const home = ask(bare);
+    const regions = new Map<ModelInfo, string[]>();
+    for (const name of GEOGRAPHIES) {
+      const entry = ask(`${name}.${bare}`);
+      if (entry === undefined || entry === home) continue;
+      regions.set(entry, [...(regions.get(entry) ?? []), name]);
+    }
+    const prices = [
+      ...(home === undefined ? [] : listRows("bedrock", home)),
+      ...[...regions].flatMap(([entry, names]) =>
+        listRows("bedrock", entry).map((row) => ({ ...row, regions: names })),
+      ),
+    ];
+    if (prices.length === 0) return [];
+    const [id = bare, ...aliases] = bedrockIds(bare).filter(
+      (name) => name === bare || (home !== undefined && ask(name) === home),
+    );
+    return [{ model: id, aliases, other_regions: "same" as const, prices }];
+  });
+}
+
+function modelsOf(provider: string): ModelInfo[] {
+  const found = findProvider({ providerId: provider });
+  if (found === undefined) throw new PermanentError("missing_provider", `no ${provider} in seed`);
+  return found.models;
+}
+
+/** Every model that the seed sells under a provider of ours, each once. */
+function listModels(provider: PricedProvider): ModelInfo[] {
+  const { seed, also = [] } = SELLERS[provider];
+  return [seed, ...also].flatMap(modelsOf);
+}
+
+/**
+ * The price files, one for each provider, overlay and rules applied, sorted and checked against the
  * schema. Throws PermanentError when the seed holds something that the mapping does not know.
  */
 export function buildPriceFiles(overlays: readonly PriceFile[]): PriceFile[] {
-  return IMPORTED_PROVIDERS.map((provider) => {
-    const found = findProvider({ providerId: provider });
-    if (found === undefined) throw new PermanentError("missing_provider", `no ${provider} in seed`);
-    const models = found.models.flatMap((model) => importModel(provider, model) ?? []);
+  return PRICED_PROVIDERS.map((provider) => {
+    const models =
+      provider === "bedrock"
+        ? importBedrock(listModels(provider))
+        : listModels(provider).flatMap((model) => importModel(provider, model) ?? []);
     const overlay = overlays.find((file) => file.provider === provider);
     return PriceFile.parse(mergeFile({ provider, currency: "USD", models }, overlay));
   });
 }
 
-/** Columns that a line of the files may have (the formatter's `printWidth`). */
-const MAX_LINE_CHARS = 100;
-
-/** JSON as the formatter of this repository prints it: short lists on one line, objects on several. */
-export function formatJson(value: unknown, indent = "", prefix_chars = 0): string {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const inner = `${indent}  `;
-  if (Array.isArray(value)) {
-    if (value.every((item) => typeof item !== "object")) {
-      const line = `[${value.map((item) => JSON.stringify(item)).join(", ")}]`;
-      // One more for the comma or brace that may follow.
-      if (indent.length + prefix_chars + line.length + 1 <= MAX_LINE_CHARS) return line;
-    }
-    const items = value.map((item) => `${inner}${formatJson(item, inner)}`);
-    return `[\n${items.join(",\n")}\n${indent}]`;
-  }
-  const fields = Object.entries(value).map(([key, item]) => {
-    const name = `${JSON.stringify(key)}: `;
-    return `${inner}${name}${formatJson(item, inner, name.length)}`;
+/** Models of the seed that the files lack, as `<provider> <model>: <why>`. */
+export function listUnpricedModels(files: readonly PriceFile[]): string[] {
+  return PRICED_PROVIDERS.flatMap((provider) => {
+    const models = files.find((file) => file.provider === provider)?.models ?? [];
+    const ids = new Set(models.flatMap((model) => [model.model, ...model.aliases]));
+    const bare = (id: string) => (provider === "bedrock" ? bareBedrockId(id) : id.toLowerCase());
+    return modelsOf(SELLERS[provider].seed)
+      .filter(
+        (model) =>
+          ![bare(model.id), ...listIds(SELLERS[provider], model)].some((id) => ids.has(id)),
+      )
+      .map(
+        (model) =>
+          `${provider} ${model.id}: ${reasonToSkip(provider, model) ?? "no token price or no whole id"}`,
+      );
   });
-  return `{\n${fields.join(",\n")}\n${indent}}`;
 }
 
 /** The overlay beside this script, checked. */
@@ -263,10 +351,22 @@ function checkSeedVersion(): void {
   throw new PermanentError("unreviewed_seed", `set SEED to the pinned release of ${SEED.name}`);
 }
 
-if (import.meta.main) {
+/**
+ * Imports the prices and resolves to what changed, one line a row (see `diffPriceFiles`). With
+ * `dry_run` nothing is written. Throws PermanentError when the pinned package was not reviewed.
+ */
+export function importPrices(options: { readonly dry_run: boolean }): string[] {
   checkSeedVersion();
-  for (const file of buildPriceFiles(readOverlay())) {
-    writeFileSync(new URL(`./${file.provider}.json`, import.meta.url), `${formatJson(file)}\n`);
-    process.stdout.write(`${file.provider}: ${String(file.models.length)} models\n`);
-  }
+  return buildPriceFiles(readOverlay()).flatMap((file) => {
+    const url = new URL(`./${file.provider}.json`, import.meta.url);
+    const text = existsSync(url) ? readFileSync(url, "utf8") : null;
+    const held = text === null ? null : PriceFile.safeParse(JSON.parse(text));
+    if (!options.dry_run) writeFileSync(url, `${formatJson(file)}\n`);
+    return diffPriceFiles(held?.success === true ? held.data : null, file);
+  });
+}
+
+if (import.meta.main) {
+  const lines = importPrices({ dry_run: process.argv.includes("--dry-run") });
+  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
 }

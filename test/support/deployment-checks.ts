@@ -299,6 +299,9 @@ function listImports(source: string): { specifier: string; lazy: boolean }[] {
   ];
 }
 
+/** What commands load only in a checkout, and say so elsewhere. */
+const CHECKOUT_ONLY: readonly string[] = ["cli/demo/", "schemas/prices/import.ts"];
+
 /**
  * Walks from cli/main.ts over everything but the demo, which is for a checkout: each module reached
  * must be copied into the image, and each package loaded at once must be installed there.
@@ -320,7 +323,8 @@ export function checkImports(
         .join("/");
       if (specifier.startsWith(".")) {
         const next = normalize(join(dirname(path), specifier));
-        if (!seen.has(next) && !next.startsWith("cli/demo/")) queue.push(next);
+        const is_of_checkout = CHECKOUT_ONLY.some((start) => next.startsWith(start));
+        if (!seen.has(next) && !is_of_checkout) queue.push(next);
         seen.add(next);
       } else if (!lazy && !specifier.startsWith("node:") && !packages.includes(name)) {
         problems.push(`${path} needs ${name}, which is left out`);

@@ -8,11 +8,20 @@
 import { readdirSync, readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { PermanentError } from "../../schemas/errors.ts";
-import type { AttributeValue, DecodedTraces } from "../../schemas/span.ts";
+import type { DecodedLogRecord, DecodedLogs } from "../../schemas/logs.ts";
+import type { DecodedMetric, DecodedMetrics, DecodedPoint } from "../../schemas/metrics.ts";
+import type { AttributeValue, DecodedTraces, Scope } from "../../schemas/span.ts";
 import { Attributes } from "../../schemas/span.ts";
 import type {
+  OtlpHistogramPoint,
   OtlpInteger,
   OtlpKeyValue,
+  OtlpLogRecord,
+  OtlpLogsRequest,
+  OtlpMetric,
+  OtlpMetricsRequest,
+  OtlpNumberPoint,
+  OtlpScope,
   OtlpScopeSpans,
   OtlpSpan,
   OtlpTraceRequest,
@@ -20,6 +29,8 @@ import type {
 } from "./otlp-proto.ts";
 
 const CAPTURES = new URL("../../../shared/captures/", import.meta.url);
+/** The captures that the repository itself holds. */
+const OWN_CAPTURES = new URL("../captures/", import.meta.url);
 
 /** The body of one traces export of a real client. */
 export interface TraceCapture {
@@ -54,6 +65,22 @@ function listFiles(): string[] {
       { cause: error },
     );
   }
+}
+
+/** The body of one export of logs or metrics of a real client. */
+export type SignalCapture = Pick<TraceCapture, "name" | "encoding" | "body">;
+
+/** Reads the bodies of all captured logs or metrics. Throws when there are none. */
+export function readSignalCaptures(signal: "logs" | "metrics"): SignalCapture[] {
+  const names = readdirSync(OWN_CAPTURES, { recursive: true, encoding: "utf8" }).toSorted();
+  const captures = names.flatMap((name): SignalCapture[] => {
+    const encoding = (["json", "pb"] as const).find((end) => name.endsWith(`.${signal}.${end}`));
+    if (encoding === undefined) return [];
+    const body = new Uint8Array(readFileSync(new URL(name, OWN_CAPTURES)));
+    return [{ name, encoding, body }];
+  });
+  if (captures.length === 0) throw new Error(`no captured ${signal} in ${OWN_CAPTURES.pathname}`);
+  return captures;
 }
 
 /** The result, or undefined when the input was refused with a PermanentError. Others are thrown. */
@@ -92,7 +119,7 @@ export function expectedTraces(request: OtlpTraceRequest): DecodedTraces {
       traces.span_count += spans.length;
       traces.scope_spans.push({
         resource: expectedAttributes(resource?.attributes),
-        scope: { name: scope?.name ?? "", version: scope?.version ?? "" },
+        scope: expectedScope(scope),
         spans: spans.map(expectedSpan),
       });
     }
@@ -100,12 +127,125 @@ export function expectedTraces(request: OtlpTraceRequest): DecodedTraces {
   return traces;
 }
 
+/** What decoding a valid request of logs gives: every record kept, no warning. */
+export function expectedLogs(request: OtlpLogsRequest): DecodedLogs {
+  const scope_logs = (request.resourceLogs ?? []).flatMap(({ resource, scopeLogs = [] }) =>
+    scopeLogs.flatMap(({ scope, logRecords = [] }) => ({
+      resource: expectedAttributes(resource?.attributes),
+      scope: expectedScope(scope),
+      records: logRecords.map(expectedRecord),
+    })),
+  );
+  const kept = scope_logs.filter(({ records }) => records.length > 0);
+  const record_count = kept.flatMap(({ records }) => records).length;
+  return { scope_logs: kept, record_count, rejected_records: 0, rejections: [], warnings: [] };
+}
+
+function expectedRecord(record: OtlpLogRecord): DecodedLogRecord {
+  return {
+    time_ns: BigInt(record.timeUnixNano ?? 0),
+    observed_ns: BigInt(record.observedTimeUnixNano ?? 0),
+    severity_number: record.severityNumber ?? 0,
+    event_name: record.eventName ?? "",
+    body: expectedValue(record.body ?? {}),
+    attributes: expectedAttributes(record.attributes),
+    trace_id: withoutZeros(copyBytes(record.traceId)),
+    span_id: withoutZeros(copyBytes(record.spanId)),
+  };
+}
+
+/** What decoding a valid request of metrics gives: every point kept, no warning. */
+export function expectedMetrics(request: OtlpMetricsRequest): DecodedMetrics {
+  const scope_metrics = (request.resourceMetrics ?? []).flatMap(({ resource, scopeMetrics = [] }) =>
+    scopeMetrics.flatMap(({ scope, metrics = [] }) => ({
+      resource: expectedAttributes(resource?.attributes),
+      scope: expectedScope(scope),
+      metrics: metrics.map(expectedMetric).filter(({ points }) => points.length > 0),
+    })),
+  );
+  const kept = scope_metrics.filter(({ metrics }) => metrics.length > 0);
+  const points = kept.flatMap(({ metrics }) => metrics.flatMap((metric) => metric.points));
+  return {
+    scope_metrics: kept,
+    point_count: points.length,
+    rejected_points: 0,
+    rejections: [],
+    warnings: [],
+  };
+}
+
+function expectedMetric(metric: OtlpMetric): DecodedMetric {
+  const { name = "", unit = "", gauge, sum, histogram, exponentialHistogram, summary } = metric;
+  const head = { name, unit, is_monotonic: false };
+  if (sum !== undefined) {
+    return {
+      ...head,
+      type: "sum",
+      temporality: expectedTemporality(sum.aggregationTemporality),
+      is_monotonic: sum.isMonotonic ?? false,
+      points: (sum.dataPoints ?? []).map(expectedNumber),
+    };
+  }
+  const histograms = histogram ?? exponentialHistogram;
+  if (histograms !== undefined) {
+    return {
+      ...head,
+      type: histogram === undefined ? "exponential_histogram" : "histogram",
+      temporality: expectedTemporality(histograms.aggregationTemporality),
+      points: (histograms.dataPoints ?? []).map((point) => expectedHistogram(point, null)),
+    };
+  }
+  if (summary !== undefined) {
+    const points = (summary.dataPoints ?? []).map((point) => expectedHistogram(point, 0));
+    return { ...head, type: "summary", temporality: 0, points };
+  }
+  const points = (gauge?.dataPoints ?? []).map(expectedNumber);
+  return { ...head, type: "gauge", temporality: 0, points };
+}
+
+function expectedTemporality(number = 0): 0 | 1 | 2 {
+  if (number === 0 || number === 1 || number === 2) return number;
+  throw new Error(`temporality ${number} gives a warning`);
+}
+
+function expectedNumber(point: OtlpNumberPoint): DecodedPoint {
+  const integer = point.asInt === undefined ? null : expectedInteger(point.asInt);
+  return {
+    kind: "number",
+    start_ns: BigInt(point.startTimeUnixNano ?? 0),
+    time_ns: BigInt(point.timeUnixNano ?? 0),
+    value: point.asDouble ?? integer,
+    count: null,
+    attributes: expectedAttributes(point.attributes),
+    no_recorded_value: (point.flags ?? 0) % 2 === 1,
+  };
+}
+
+function expectedHistogram(point: OtlpHistogramPoint, absentSum: 0 | null): DecodedPoint {
+  return {
+    kind: "histogram",
+    start_ns: BigInt(point.startTimeUnixNano ?? 0),
+    time_ns: BigInt(point.timeUnixNano ?? 0),
+    value: point.sum ?? absentSum,
+    count: BigInt(point.count ?? 0),
+    attributes: expectedAttributes(point.attributes),
+    no_recorded_value: (point.flags ?? 0) % 2 === 1,
+  };
+}
+
+function expectedScope(scope: OtlpScope = {}): Scope {
+  return { name: scope.name ?? "", version: scope.version ?? "" };
+}
+
+function withoutZeros(id: Uint8Array): Uint8Array {
+  return id.every((byte) => byte === 0) ? new Uint8Array(0) : id;
+}
+
 function expectedSpan(span: OtlpSpan): DecodedTraces["scope_spans"][number]["spans"][number] {
-  const parent = copyBytes(span.parentSpanId);
   return {
     trace_id: copyBytes(span.traceId),
     span_id: copyBytes(span.spanId),
-    parent_span_id: parent.every((byte) => byte === 0) ? new Uint8Array(0) : parent,
+    parent_span_id: withoutZeros(copyBytes(span.parentSpanId)),
     name: span.name ?? "",
     kind: span.kind ?? 0,
     start_ns: BigInt(span.startTimeUnixNano ?? 0),
@@ -157,11 +297,14 @@ function copyBytes(bytes: Uint8Array = new Uint8Array(0)): Uint8Array {
 
 const ID_FIELDS = new Set(["traceId", "spanId", "parentSpanId"]);
 
+/** A request of any signal: each has only its own list. */
+type OtlpRequest = OtlpTraceRequest & OtlpLogsRequest & OtlpMetricsRequest;
+
 /** How 64-bit integers are written: as the mapping says, or as some exporters do. */
 export type IntegerStyle = "quoted" | "bare";
 
 /** Writes a request as OTLP/JSON: hex ids, base64 bytes, enums as integers. */
-export function writeOtlpJson(request: OtlpTraceRequest, integers: IntegerStyle): string {
+export function writeOtlpJson(request: OtlpRequest, integers: IntegerStyle): string {
   return writeJson(request, "", integers);
 }
 
@@ -183,12 +326,12 @@ function writeJson(value: unknown, name: string, integers: IntegerStyle): string
 }
 
 /** Reads the OTLP/JSON of a well-behaved client; ids become bytes, the rest is as it stands. */
-export function readOtlpJson(text: string): OtlpTraceRequest {
+export function readOtlpJson(text: string): OtlpRequest {
   return JSON.parse(text, (name, value: unknown) => {
     if (typeof value !== "string") return value;
     if (ID_FIELDS.has(name)) return new Uint8Array(Buffer.from(value, "hex"));
     return name === "bytesValue" ? new Uint8Array(Buffer.from(value, "base64")) : value;
-  }) as OtlpTraceRequest;
+  }) as OtlpRequest;
 }
 
 const text = fc.string({ unit: "binary", maxLength: 30 });
@@ -268,6 +411,166 @@ export const arbitraryTraceRequest: fc.Arbitrary<OtlpTraceRequest> = fc.record({
       {
         resource: fc.record({ attributes }),
         scopeSpans: fc.array(arbitraryScopeSpans, { maxLength: 2 }),
+      },
+      { requiredKeys: [] },
+    ),
+    { maxLength: 2 },
+  ),
+});
+
+const zeroOrNone = (byteCount: number) =>
+  fc.constantFrom(new Uint8Array(byteCount), new Uint8Array(0));
+const scope = fc.record({ name: text, version: text }, { requiredKeys: [] });
+
+const arbitraryRecord: fc.Arbitrary<OtlpLogRecord> = fc.record(
+  {
+    timeUnixNano: uint64,
+    observedTimeUnixNano: uint64,
+    severityNumber: int32,
+    severityText: text,
+    body: arbitraryValue,
+    attributes,
+    droppedAttributesCount: fc.nat(),
+    flags: fc.nat(),
+    traceId: fc.oneof(traceId, zeroOrNone(16)),
+    spanId: fc.oneof(spanId, zeroOrNone(8)),
+    eventName: text,
+  },
+  { requiredKeys: [] },
+);
+
+/** Any valid request of logs: a record may lack anything. */
+export const arbitraryLogsRequest: fc.Arbitrary<OtlpLogsRequest> = fc.record({
+  resourceLogs: fc.array(
+    fc.record(
+      {
+        resource: fc.record({ attributes }),
+        scopeLogs: fc.array(
+          fc.record(
+            { scope, logRecords: fc.array(arbitraryRecord, { maxLength: 3 }), schemaUrl: text },
+            { requiredKeys: [] },
+          ),
+          { maxLength: 2 },
+        ),
+      },
+      { requiredKeys: [] },
+    ),
+    { maxLength: 2 },
+  ),
+});
+
+const exemplar = fc.oneof(
+  fc.record({ timeUnixNano: uint64, asInt: int64, traceId, spanId }),
+  fc.record({ asDouble: fc.double(), filteredAttributes: attributes }),
+);
+const commonPoint = {
+  attributes,
+  startTimeUnixNano: uint64,
+  timeUnixNano: uint64,
+  exemplars: fc.array(exemplar, { maxLength: 2 }),
+  flags: fc.nat(),
+};
+const flagged = fc.constant({ flags: 1 });
+const numberPoints = fc.array(
+  fc.oneof(
+    flagged,
+    fc.record({ ...commonPoint, asInt: int64 }, { requiredKeys: ["asInt"] }),
+    fc.record({ ...commonPoint, asDouble: fc.double() }, { requiredKeys: ["asDouble"] }),
+  ),
+  { maxLength: 3 },
+);
+
+const counts = fc.array(uint64, { maxLength: 4 });
+const buckets = fc.record({ offset: int32, bucketCounts: counts });
+const histogramPoints = fc.array(
+  fc.record(
+    {
+      ...commonPoint,
+      count: uint64,
+      sum: fc.double(),
+      bucketCounts: counts,
+      explicitBounds: fc.array(fc.double(), { maxLength: 3 }),
+      min: fc.double(),
+      max: fc.double(),
+    },
+    { requiredKeys: [] },
+  ),
+  { maxLength: 3 },
+);
+const exponentialPoints = fc.array(
+  fc.record(
+    {
+      ...commonPoint,
+      count: uint64,
+      sum: fc.double(),
+      scale: int32,
+      zeroCount: uint64,
+      positive: buckets,
+      negative: buckets,
+      min: fc.double(),
+      max: fc.double(),
+      zeroThreshold: fc.double(),
+    },
+    { requiredKeys: [] },
+  ),
+  { maxLength: 3 },
+);
+const { exemplars: _noneInSummaries, ...summaryFields } = commonPoint;
+const summaryPoints = fc.array(
+  fc.record(
+    {
+      ...summaryFields,
+      count: uint64,
+      sum: fc.double(),
+      quantileValues: fc.array(fc.record({ quantile: fc.double(), value: fc.double() }), {
+        maxLength: 3,
+      }),
+    },
+    { requiredKeys: [] },
+  ),
+  { maxLength: 3 },
+);
+
+const metricHead = { name: text, description: text, unit: text, metadata: attributes };
+const aggregationTemporality = fc.nat({ max: 2 });
+const optional = { requiredKeys: [] };
+const arbitraryMetric: fc.Arbitrary<OtlpMetric> = fc.oneof(
+  fc.record(metricHead, optional),
+  fc.record({ ...metricHead, gauge: fc.record({ dataPoints: numberPoints }) }, optional),
+  fc.record({
+    ...metricHead,
+    sum: fc.record(
+      { dataPoints: numberPoints, aggregationTemporality, isMonotonic: fc.boolean() },
+      optional,
+    ),
+  }),
+  fc.record({
+    ...metricHead,
+    histogram: fc.record({ dataPoints: histogramPoints, aggregationTemporality }, optional),
+  }),
+  fc.record({
+    ...metricHead,
+    exponentialHistogram: fc.record(
+      { dataPoints: exponentialPoints, aggregationTemporality },
+      optional,
+    ),
+  }),
+  fc.record({ ...metricHead, summary: fc.record({ dataPoints: summaryPoints }) }),
+);
+
+/** Any valid request of metrics: all five kinds, with and without points. */
+export const arbitraryMetricsRequest: fc.Arbitrary<OtlpMetricsRequest> = fc.record({
+  resourceMetrics: fc.array(
+    fc.record(
+      {
+        resource: fc.record({ attributes }),
+        scopeMetrics: fc.array(
+          fc.record(
+            { scope, metrics: fc.array(arbitraryMetric, { maxLength: 3 }), schemaUrl: text },
+            { requiredKeys: [] },
+          ),
+          { maxLength: 2 },
+        ),
       },
       { requiredKeys: [] },
     ),

@@ -1,5 +1,5 @@
 /**
- * OTLP trace messages through protobufjs: the encoder that tests and benches make bodies with, and
+ * OTLP messages of the three signals through protobufjs: the encoder that tests and benches make bodies with, and
  * the decoder that ours is compared with.
  *
  * Invariant: nothing here comes from `collector/decode`. The schema is written by hand after
@@ -91,6 +91,156 @@ const SCHEMA = `
     }
   }
 
+  message ExportLogsServiceRequest { repeated ResourceLogs resource_logs = 1; }
+
+  message ResourceLogs {
+    Resource resource = 1;
+    repeated ScopeLogs scope_logs = 2;
+    string schema_url = 3;
+  }
+
+  message ScopeLogs {
+    InstrumentationScope scope = 1;
+    repeated LogRecord log_records = 2;
+    string schema_url = 3;
+  }
+
+  message LogRecord {
+    fixed64 time_unix_nano = 1;
+    int32 severity_number = 2;
+    string severity_text = 3;
+    AnyValue body = 5;
+    repeated KeyValue attributes = 6;
+    uint32 dropped_attributes_count = 7;
+    fixed32 flags = 8;
+    bytes trace_id = 9;
+    bytes span_id = 10;
+    fixed64 observed_time_unix_nano = 11;
+    string event_name = 12;
+  }
+
+  message ExportMetricsServiceRequest { repeated ResourceMetrics resource_metrics = 1; }
+
+  message ResourceMetrics {
+    Resource resource = 1;
+    repeated ScopeMetrics scope_metrics = 2;
+    string schema_url = 3;
+  }
+
+  message ScopeMetrics {
+    InstrumentationScope scope = 1;
+    repeated Metric metrics = 2;
+    string schema_url = 3;
+  }
+
+  message Metric {
+    string name = 1;
+    string description = 2;
+    string unit = 3;
+    oneof data {
+      Gauge gauge = 5;
+      Sum sum = 7;
+      Histogram histogram = 9;
+      ExponentialHistogram exponential_histogram = 10;
+      Summary summary = 11;
+    }
+    repeated KeyValue metadata = 12;
+  }
+
+  message Gauge { repeated NumberDataPoint data_points = 1; }
+
+  message Sum {
+    repeated NumberDataPoint data_points = 1;
+    int32 aggregation_temporality = 2;
+    bool is_monotonic = 3;
+  }
+
+  message Histogram {
+    repeated HistogramDataPoint data_points = 1;
+    int32 aggregation_temporality = 2;
+  }
+
+  message ExponentialHistogram {
+    repeated ExponentialHistogramDataPoint data_points = 1;
+    int32 aggregation_temporality = 2;
+  }
+
+  message Summary { repeated SummaryDataPoint data_points = 1; }
+
+  message NumberDataPoint {
+    fixed64 start_time_unix_nano = 2;
+    fixed64 time_unix_nano = 3;
+    oneof value {
+      double as_double = 4;
+      sfixed64 as_int = 6;
+    }
+    repeated Exemplar exemplars = 5;
+    repeated KeyValue attributes = 7;
+    uint32 flags = 8;
+  }
+
+  message HistogramDataPoint {
+    fixed64 start_time_unix_nano = 2;
+    fixed64 time_unix_nano = 3;
+    fixed64 count = 4;
+    optional double sum = 5;
+    repeated fixed64 bucket_counts = 6;
+    repeated double explicit_bounds = 7;
+    repeated Exemplar exemplars = 8;
+    repeated KeyValue attributes = 9;
+    uint32 flags = 10;
+    optional double min = 11;
+    optional double max = 12;
+  }
+
+  message ExponentialHistogramDataPoint {
+    repeated KeyValue attributes = 1;
+    fixed64 start_time_unix_nano = 2;
+    fixed64 time_unix_nano = 3;
+    fixed64 count = 4;
+    optional double sum = 5;
+    sint32 scale = 6;
+    fixed64 zero_count = 7;
+    Buckets positive = 8;
+    Buckets negative = 9;
+    uint32 flags = 10;
+    repeated Exemplar exemplars = 11;
+    optional double min = 12;
+    optional double max = 13;
+    double zero_threshold = 14;
+
+    message Buckets {
+      sint32 offset = 1;
+      repeated uint64 bucket_counts = 2;
+    }
+  }
+
+  message SummaryDataPoint {
+    fixed64 start_time_unix_nano = 2;
+    fixed64 time_unix_nano = 3;
+    fixed64 count = 4;
+    double sum = 5;
+    repeated ValueAtQuantile quantile_values = 6;
+    repeated KeyValue attributes = 7;
+    uint32 flags = 8;
+
+    message ValueAtQuantile {
+      double quantile = 1;
+      double value = 2;
+    }
+  }
+
+  message Exemplar {
+    fixed64 time_unix_nano = 2;
+    oneof value {
+      double as_double = 3;
+      sfixed64 as_int = 6;
+    }
+    bytes span_id = 4;
+    bytes trace_id = 5;
+    repeated KeyValue filtered_attributes = 7;
+  }
+
   message KeyValue {
     string key = 1;
     AnyValue value = 2;
@@ -167,14 +317,25 @@ export interface OtlpSpan {
   flags?: number;
 }
 
+export interface OtlpScope {
+  name?: string;
+  version?: string;
+  attributes?: OtlpKeyValue[];
+}
+
+export interface OtlpResource {
+  attributes?: OtlpKeyValue[];
+  droppedAttributesCount?: number;
+}
+
 export interface OtlpScopeSpans {
-  scope?: { name?: string; version?: string; attributes?: OtlpKeyValue[] };
+  scope?: OtlpScope;
   spans?: OtlpSpan[];
   schemaUrl?: string;
 }
 
 export interface OtlpResourceSpans {
-  resource?: { attributes?: OtlpKeyValue[]; droppedAttributesCount?: number };
+  resource?: OtlpResource;
   scopeSpans?: OtlpScopeSpans[];
   schemaUrl?: string;
 }
@@ -184,12 +345,117 @@ export interface OtlpTraceRequest {
   resourceSpans?: OtlpResourceSpans[];
 }
 
+export interface OtlpLogRecord {
+  timeUnixNano?: OtlpInteger;
+  observedTimeUnixNano?: OtlpInteger;
+  severityNumber?: number;
+  severityText?: string;
+  /** Some JSON writers write null for none. */
+  body?: OtlpValue | null;
+  attributes?: OtlpKeyValue[];
+  droppedAttributesCount?: number;
+  flags?: number;
+  traceId?: Uint8Array;
+  spanId?: Uint8Array;
+  eventName?: string;
+}
+
+/** An ExportLogsServiceRequest as a plain object. */
+export interface OtlpLogsRequest {
+  resourceLogs?: {
+    resource?: OtlpResource;
+    scopeLogs?: { scope?: OtlpScope; logRecords?: OtlpLogRecord[]; schemaUrl?: string }[];
+    schemaUrl?: string;
+  }[];
+}
+
+export interface OtlpExemplar {
+  timeUnixNano?: OtlpInteger;
+  asDouble?: number;
+  asInt?: OtlpInteger;
+  spanId?: Uint8Array;
+  traceId?: Uint8Array;
+  filteredAttributes?: OtlpKeyValue[];
+}
+
+interface OtlpPoint {
+  attributes?: OtlpKeyValue[];
+  startTimeUnixNano?: OtlpInteger;
+  timeUnixNano?: OtlpInteger;
+  exemplars?: OtlpExemplar[];
+  flags?: number;
+}
+
+export interface OtlpNumberPoint extends OtlpPoint {
+  asDouble?: number;
+  asInt?: OtlpInteger;
+}
+
+/** A point of the two histograms or of a summary; each has only some of these. */
+export interface OtlpHistogramPoint extends OtlpPoint {
+  count?: OtlpInteger;
+  sum?: number;
+  bucketCounts?: OtlpInteger[];
+  explicitBounds?: number[];
+  min?: number;
+  max?: number;
+  scale?: number;
+  zeroCount?: OtlpInteger;
+  positive?: { offset?: number; bucketCounts?: OtlpInteger[] };
+  negative?: { offset?: number; bucketCounts?: OtlpInteger[] };
+  zeroThreshold?: number;
+  quantileValues?: { quantile?: number; value?: number }[];
+}
+
+export interface OtlpHistogram {
+  dataPoints?: OtlpHistogramPoint[];
+  aggregationTemporality?: number;
+}
+
+/** A Metric; one of the five members of its data, or none. */
+export interface OtlpMetric {
+  name?: string;
+  description?: string;
+  unit?: string;
+  gauge?: { dataPoints?: OtlpNumberPoint[] };
+  sum?: {
+    dataPoints?: OtlpNumberPoint[];
+    aggregationTemporality?: number;
+    isMonotonic?: boolean;
+  };
+  histogram?: OtlpHistogram;
+  exponentialHistogram?: OtlpHistogram;
+  summary?: { dataPoints?: OtlpHistogramPoint[] };
+  metadata?: OtlpKeyValue[];
+}
+
+/** An ExportMetricsServiceRequest as a plain object. */
+export interface OtlpMetricsRequest {
+  resourceMetrics?: {
+    resource?: OtlpResource;
+    scopeMetrics?: { scope?: OtlpScope; metrics?: OtlpMetric[]; schemaUrl?: string }[];
+    schemaUrl?: string;
+  }[];
+}
+
 const root = protobuf.parse(SCHEMA).root;
 const requestType = root.lookupType("ExportTraceServiceRequest");
+const logsType = root.lookupType("ExportLogsServiceRequest");
+const metricsType = root.lookupType("ExportMetricsServiceRequest");
 
 /** Encodes a request into the protobuf body that an exporter would send. */
 export function encodeTraceRequest(request: OtlpTraceRequest): Uint8Array<ArrayBuffer> {
   return encodeMessage("ExportTraceServiceRequest", request);
+}
+
+/** Encodes a request into the protobuf body that an exporter of logs would send. */
+export function encodeLogsRequest(request: OtlpLogsRequest): Uint8Array<ArrayBuffer> {
+  return encodeMessage("ExportLogsServiceRequest", request);
+}
+
+/** Encodes a request into the protobuf body that an exporter of metrics would send. */
+export function encodeMetricsRequest(request: OtlpMetricsRequest): Uint8Array<ArrayBuffer> {
+  return encodeMessage("ExportMetricsServiceRequest", request);
 }
 
 /** Encodes any message of the schema by its name, such as `Span` or `AnyValue`. */
@@ -213,15 +479,33 @@ export function decodeTraceRequestMessage(body: Uint8Array): protobuf.Message {
  * Throws what protobufjs throws for a body that it cannot decode.
  */
 export function decodeTraceRequest(body: Uint8Array): OtlpTraceRequest {
-  const plain = requestType.toObject(requestType.decode(body), { longs: String });
-  return withBigints(plain) as OtlpTraceRequest;
+  return decodePlain(requestType, body) as OtlpTraceRequest;
+}
+
+/** Decodes a body of logs like `decodeTraceRequest`. */
+export function decodeLogsRequest(body: Uint8Array): OtlpLogsRequest {
+  return decodePlain(logsType, body) as OtlpLogsRequest;
+}
+
+/** Decodes a body of metrics like `decodeTraceRequest`. */
+export function decodeMetricsRequest(body: Uint8Array): OtlpMetricsRequest {
+  return decodePlain(metricsType, body) as OtlpMetricsRequest;
+}
+
+function decodePlain(type: protobuf.Type, body: Uint8Array): unknown {
+  return withBigints(type.toObject(type.decode(body), { longs: String }));
 }
 
 const INTEGER_FIELDS = new Set([
+  "asInt",
+  "bucketCounts",
+  "count",
   "intValue",
   "startTimeUnixNano",
   "endTimeUnixNano",
   "timeUnixNano",
+  "observedTimeUnixNano",
+  "zeroCount",
 ]);
 
 /** protobufjs takes 64-bit integers as decimal strings but not as bigints. */
@@ -244,4 +528,26 @@ function mapTree(value: unknown, mapLeaf: (leaf: unknown, name: string) => unkno
     return Object.fromEntries(Object.entries(node).map(([key, item]) => [key, visit(item, key)]));
   };
   return visit(value, "");
+}
+
+/** A length or a tag as a varint of up to 35 bits. */
+export function varint(value: number): number[] {
+  const bytes = [];
+  let rest = value;
+  for (; rest > 0x7f; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80);
+  return [...bytes, rest];
+}
+
+/** A delimited field of the number, made of the parts. */
+export function field(number: number, ...parts: Uint8Array[]): Uint8Array {
+  const content = Buffer.concat(parts);
+  const head = Uint8Array.from([...varint(number * 8 + 2), ...varint(content.length)]);
+  return Buffer.concat([head, content]);
+}
+
+/** The bytes so many times. */
+export function repeat(bytes: Uint8Array, count: number): Uint8Array {
+  const whole = new Uint8Array(bytes.length * count);
+  for (let index = 0; index < count; index += 1) whole.set(bytes, index * bytes.length);
+  return whole;
 }

@@ -116,6 +116,7 @@ export function makeRandomSpan(random: Random, project_id: string, start_ns: big
     status: random.chance(0.06) ? "error" : random.pick(["unset", "ok"]),
     finish_reason: random.pick(["stop", "length", ""]),
     service_tier: random.pick(["", "default", "batch"]),
+    region: random.pick(["", "eu"]),
     ttft_ns: random.chance(0.4) ? randomDuration(random) : null,
     client_cost: random.chance(0.3) ? BigInt(random.whole(2 ** 31)) : null,
     service_name: random.pick(SERVICES),
@@ -128,6 +129,10 @@ export function makeRandomSpan(random: Random, project_id: string, start_ns: big
       : new Attributes(),
     ...money,
   });
+  if (span.cost_status === "priced" && random.chance(0.2)) {
+    span.fee_units = [{ kind: "web_search", count: 1 + random.whole(5) }];
+    span.cost_fees = BigInt(random.whole(2 ** 31));
+  }
   if (span_class !== "billable") span.provider_calls = null;
   if (span_class === "other") span.dialect = "";
   if (span_class !== "billable" && span_class !== "aggregate") span.cost_status = "none";

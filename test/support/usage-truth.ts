@@ -120,7 +120,7 @@ export function selectCalls(spans: readonly Span[], question: TruthQuestion): Sp
 /** Picodollars of a call: nothing for a refused one, null when no token of it has a price. */
 export function callCost(span: Span): bigint | null {
   if (span.cost_status === "unpriced") return null;
-  return span.cost.reduce((sum: bigint, cost) => sum + (cost ?? 0n), 0n);
+  return span.cost.reduce((sum: bigint, cost) => sum + (cost ?? 0n), span.cost_fees ?? 0n);
 }
 
 function costOf(calls: readonly Span[]): bigint {
@@ -250,6 +250,7 @@ const MEASURE_TRUTHS: Record<MeasureName, (calls: readonly Span[]) => unknown> =
   output_total: (calls) => tokensOfSide(calls, false),
   cost_usd: (calls) => addMoney(calls.map((span) => callCost(span))),
   cost: (calls) => byClassName((index) => addMoney(calls.map((span) => span.cost[index]))),
+  fees_usd: (calls) => addMoney(calls.map((span) => span.cost_fees)),
   client_cost_usd: (calls) => addMoney(calls.map((span) => span.client_cost)),
   duration: (calls) => latencyTruth(latenciesOf(calls, "duration")),
   ttft: (calls) => latencyTruth(latenciesOf(calls, "ttft")),

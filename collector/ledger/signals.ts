@@ -1,0 +1,57 @@
+/**
+ * One signal of a source counts (rule 2; dialects.md 1.2.8 and 12 to 14): clients that send the same
+ * call as a log event and as a span are counted by the event where there is one.
+ *
+ * Invariant: what a source sends by another signal is hidden only where the preferred one was seen,
+ * in the same trace or session; a source that sends spans alone is counted by its spans.
+ */
+import type { Candidate } from "../../schemas/ledger.ts";
+import type { Signal } from "../../schemas/span.ts";
+import { at, type Board } from "./board.ts";
+import type { Context } from "./context.ts";
+import { NONE } from "./forest.ts";
+import { REASONS, type Reason } from "./reasons.ts";
+
+const REASON_OF_SIGNAL: Readonly<Record<Signal, Reason>> = {
+  span: REASONS.preferred_span,
+  log: REASONS.preferred_log,
+  metric: REASONS.preferred_metric,
+};
+
+/**
+ * Hides calls and aggregates of the dialects listed that came by another signal than the listed.
+ * `contexts` are by index: Codex names the session on spans above the call, and on an event that has
+ * no trace.
+ */
+export function hideOtherSignals(
+  board: Board,
+  prefer_signal: ReadonlyMap<string, Signal>,
+  contexts: readonly Context[],
+): void {
+  const seen = new Set<string>();
+  for (let index = 0; index < board.candidates.length; index += 1) {
+    const candidate = at(board, index);
+    if (candidate.span_class !== "billable") continue;
+    if (prefer_signal.get(candidate.dialect) !== candidate.signal) continue;
+    for (const place of placesOf(candidate, contexts[index])) seen.add(place);
+  }
+  if (seen.size === 0) return;
+  for (let index = 0; index < board.candidates.length; index += 1) {
+    const candidate = at(board, index);
+    if (candidate.span_class !== "billable" && candidate.span_class !== "aggregate") continue;
+    const preferred = prefer_signal.get(candidate.dialect);
+    if (preferred === undefined || preferred === candidate.signal) continue;
+    if (!placesOf(candidate, contexts[index]).some((place) => seen.has(place))) continue;
+    board.is_hidden[index] = 1;
+    board.refusals[index] = { reason: REASON_OF_SIGNAL[preferred], counted_by: NONE };
+  }
+}
+
+/** Where a candidate of a dialect lies: its trace and its session, as far as it has them. */
+function placesOf({ dialect, trace_id }: Candidate, context: Context | undefined): string[] {
+  const places: string[] = [];
+  const session_id = context?.session_id ?? "";
+  if (trace_id !== "") places.push(`${dialect}\ntrace\n${trace_id}`);
+  if (session_id !== "") places.push(`${dialect}\nsession\n${session_id}`);
+  return places;
+}
