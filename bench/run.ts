@@ -1,7 +1,7 @@
 /**
  * Runs the benches and prints one JSON document on stdout; progress goes to stderr.
  *
- *   node bench/run.ts [ingest] [ledger] [--small]
+ *   node bench/run.ts [ingest] [ledger] [rerate] [--small]
  *
  * Invariant: a bench that fails makes the run fail; there is no document with holes in it.
  */
@@ -15,7 +15,7 @@ import { describeMachine, type Machine, readLoad } from "./machine.ts";
 import type { BenchResult } from "./measure.ts";
 
 /** All benches, in the order they run in. */
-const BENCH_NAMES = ["ingest", "ledger"];
+const BENCH_NAMES = ["ingest", "ledger", "rerate"];
 
 /** The document that is printed. */
 export interface BenchDocument {
@@ -59,7 +59,7 @@ async function main(): Promise<void> {
   });
   const unknown = positionals.find((name) => !BENCH_NAMES.includes(name));
   if (unknown !== undefined) {
-    throw new Error(`there is no bench ${unknown}, only ${BENCH_NAMES.join(" and ")}`);
+    throw new Error(`there is no bench ${unknown}, only ${BENCH_NAMES.join(", ")}`);
   }
   const started = new Date();
   const load_at_start = readLoad();

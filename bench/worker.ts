@@ -5,11 +5,13 @@
  */
 import { runIngest } from "./ingest.ts";
 import { runLedger } from "./ledger.ts";
+import { runRerate } from "./rerate.ts";
 import type { BenchOptions, BenchResult } from "./measure.ts";
 
 const BENCHES: ReadonlyMap<string, (options: BenchOptions) => Promise<BenchResult>> = new Map([
   ["ingest", runIngest],
   ["ledger", runLedger],
+  ["rerate", runRerate],
 ]);
 
 const [name = "", directory = "", size = ""] = process.argv.slice(2);

@@ -48,7 +48,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: async (argv) => (await import("./explain.ts")).runExplain(argv),
   },
   prices: {
-    summary: "Show, check and import prices: prices <list|check|import>; prices --help.",
+    summary: "Show, check and import prices, price stored calls again; prices --help.",
     run: async (argv) => (await import("./prices.ts")).runPrices(argv),
   },
   demo: {

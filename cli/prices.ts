@@ -1,7 +1,7 @@
 /**
- * `spanledger prices <list|check|import>`: what the price book holds, whether it is sound and fresh,
- * and how it is brought up to date. Invariant: list and check read the same files that pricing reads,
- * the negotiated ones of SPANLEDGER_PRICES_FILE included.
+ * `spanledger prices <list|check|import|rerate>`: what the price book holds, whether it is sound and
+ * fresh, how it is brought up to date, and stored calls with it. Invariant: all but import read the same
+ * files that pricing reads, the negotiated ones of SPANLEDGER_PRICES_FILE included.
  */
 import { parseArgs } from "node:util";
 import { messageOf, PermanentError } from "../schemas/errors.ts";
@@ -13,6 +13,8 @@ import { readSettings } from "./config.ts";
 const USAGE = `usage: spanledger prices list [--provider P] [--model M] [--json]
        spanledger prices check [--max-age-days N]
        spanledger prices import [--dry-run]
+       spanledger prices rerate [--from DAY] [--to DAY] [--provider P] [--model M] [--project ID]
+                                [--dry-run] [--json]
 
 list    Print the rows of the price book, negotiated ones first: id, tier, region, first day,
         prices, age of the evidence in days, source. US dollars per million tokens and per
@@ -26,6 +28,15 @@ check   Validate every price file, SPANLEDGER_PRICES_FILE included. Exit code 1 
 import  Make the list prices again from @pydantic/genai-prices, overlay and rules, and print what
         changed: + added, - removed, ~ old -> new. For a checkout, where a person reviews it.
           --dry-run         print only, write nothing
+rerate  Price the stored calls again by the price book of now, and print what changed by model. Can be
+        stopped and run again; a second run changes nothing. With the embedded engine stop the server
+        first.
+          --from, --to DAY  first and last UTC day (2026-11-21), both included
+          --provider P      calls of this provider only
+          --model M         calls with exactly this request or response model only
+          --project ID      calls of this project only
+          --dry-run         print only, write nothing
+          --json            the report as JSON, costs as exact decimals
 `;
 
 const OPTIONS = {
@@ -35,6 +46,9 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
   "max-age-days": { type: "string", default: "90" },
   "dry-run": { type: "boolean", default: false },
+  from: { type: "string" },
+  to: { type: "string" },
+  project: { type: "string" },
 } as const;
 
 /** The options of each subcommand beside --help. */
@@ -42,6 +56,7 @@ const ALLOWED: ReadonlyMap<string, readonly string[]> = new Map([
   ["list", ["provider", "model", "json"]],
   ["check", ["max-age-days"]],
   ["import", ["dry-run"]],
+  ["rerate", ["from", "to", "provider", "model", "project", "dry-run", "json"]],
 ]);
 
 const MS_PER_DAY = 86_400_000;
@@ -266,6 +281,12 @@ export async function runPrices(argv: readonly string[]): Promise<number> {
   }
   const { provider, model, json } = words.values;
   if (name === "import") return runImport(words.values["dry-run"]);
+  if (name === "rerate") {
+    const { from, to, project, "dry-run": dry_run } = words.values;
+    // Loaded when run: the other subcommands need no engine.
+    const { runRerate } = await import("./rerate.ts");
+    return runRerate({ from, to, provider, model, project, dry_run, json });
+  }
   const prices_file = readSettings().SPANLEDGER_PRICES_FILE;
   if (name === "check") return runCheck(prices_file, max_age_days, Date.now());
   return runList(prices_file, { provider, model, json }, Date.now());

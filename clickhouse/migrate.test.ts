@@ -75,7 +75,9 @@ describe("the migration files", () => {
   test("are one statement each that may run twice", () => {
     for (const { sql } of MIGRATIONS) {
       const statement = sql.replaceAll(/^\s*--.*$/gm, "").trim();
-      expect(statement).toMatch(/^(CREATE (TABLE|VIEW) IF NOT EXISTS|CREATE OR REPLACE VIEW|ALTER TABLE \w+ [^;]*IF )/);
+      expect(statement).toMatch(
+        /^(CREATE (TABLE|VIEW) IF NOT EXISTS|CREATE OR REPLACE VIEW|ALTER TABLE \w+ [^;]*IF )/,
+      );
       expect(statement.replaceAll(/'[^']*'/g, "''")).not.toContain(";");
     }
   });

@@ -33,6 +33,11 @@ const SAMPLES: Readonly<Record<string, readonly [ordinary: Param, odd: Param]>> 
   "Array(UInt16)": [[0, 65_535], []],
   "Array(Int64)": [[1_795_225_705_123_456_789n, 0n], []],
   "Array(UInt64)": [[7, 18_446_744_073_709_551_615n], []],
+  Int8: [1, 0],
+  "Array(Array(String))": [[["web_search", "it's \\"], []], []],
+  "Array(Array(UInt32))": [[[0, 1], [1]], []],
+  "Array(Array(UInt64))": [[[0, 18_446_744_073_709_551_615n], [0]], []],
+  "Array(Array(Int64))": [[[0n, 9_223_372_036_854_775_807n], []], []],
 };
 
 /** Parameters whose name says more than their type. */
@@ -45,6 +50,8 @@ const NAMED: Readonly<Record<string, readonly [ordinary: Param, odd: Param]>> = 
   span_id: ["a1a2a3a4a5a6a7a8", ""],
   traces: [["0102030405060708090a0b0c0d0e0f10", "1102030405060708090a0b0c0d0e0f10"], []],
   spans: [["a1a2a3a4a5a6a7a8", "b1a2a3a4a5a6a7a8"], []],
+  cost_before: ["0.000000000001", "0"],
+  cost_after: ["99999999999999.999999999999", "0"],
   call_id: ["0102030405060708090a0b0c0d0e0f10-a1a2a3a4a5a6a7a8", "it's"],
 };
 

@@ -16,9 +16,11 @@ CREATE TABLE call_decisions
     `user_id` String COMMENT 'Taken over from an ancestor or a twin; empty keeps the own' CODEC(ZSTD(1)),
     `session_id` String CODEC(ZSTD(1)),
     `agent_name` LowCardinality(String),
+    `finish_reason` LowCardinality(String),
     `reason` LowCardinality(String),
     `counted_by` String COMMENT 'call_id of the call that is counted in its place' CODEC(ZSTD(1)),
-    `ver` UInt64 COMMENT 'Latest arrival among the spans it was decided from, ms: who saw more wins' CODEC(Delta(8), ZSTD(1))
+    `ver` UInt64 COMMENT 'Time of the engine before the spans were read, microseconds: who saw more wins' CODEC(Delta(8), ZSTD(1)),
+    INDEX ix_trace_id trace_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toDate(ts)
@@ -47,7 +49,6 @@ CREATE VIEW calls
     `streaming` Enum8('unknown' = 0, 'no' = 1, 'yes' = 2),
     `error_type` LowCardinality(String),
     `http_status` UInt16,
-    `finish_reason` LowCardinality(String),
     `service_tier` LowCardinality(String),
     `region` LowCardinality(String),
     `ttft_known` UInt8,
@@ -105,6 +106,7 @@ CREATE VIEW calls
     `user_id` String,
     `session_id` String,
     `agent_name` String,
+    `finish_reason` String,
     `reason` String,
     `duplicates` UInt16,
     `suspected_duplicate` UInt8,
@@ -141,7 +143,6 @@ CREATE VIEW ledger_spans
     `streaming` Enum8('unknown' = 0, 'no' = 1, 'yes' = 2),
     `error_type` LowCardinality(String),
     `http_status` UInt16,
-    `finish_reason` LowCardinality(String),
     `service_tier` LowCardinality(String),
     `region` LowCardinality(String),
     `ttft_known` UInt8,
@@ -199,6 +200,7 @@ CREATE VIEW ledger_spans
     `user_id` String,
     `session_id` String,
     `agent_name` String,
+    `finish_reason` String,
     `reason` String,
     `duplicates` UInt16,
     `suspected_duplicate` UInt8,
@@ -206,12 +208,13 @@ CREATE VIEW ledger_spans
     `counted` UInt8
 )
 AS SELECT
-    span.* EXCEPT (usage_status, provider_calls, user_id, session_id, agent_name, reason),
+    span.* EXCEPT (usage_status, provider_calls, user_id, session_id, agent_name, finish_reason, reason),
     if(decision.is_aggregate = 1, CAST('aggregate', 'Enum8(\'none\' = 0, \'reported\' = 1, \'derived\' = 2, \'estimated\' = 3, \'aggregate\' = 4, \'missing\' = 5)'), span.usage_status) AS usage_status,
     if(decision.counted = 'default', span.provider_calls, decision.provider_calls) AS provider_calls,
     if(decision.user_id = '', span.user_id, decision.user_id) AS user_id,
     if(decision.session_id = '', span.session_id, decision.session_id) AS session_id,
     if(decision.agent_name = '', span.agent_name, decision.agent_name) AS agent_name,
+    if(decision.finish_reason = '', span.finish_reason, decision.finish_reason) AS finish_reason,
     if(decision.reason = '', toString(span.reason), concat(span.reason, '; ', decision.reason)) AS reason,
     decision.duplicates AS duplicates,
     decision.suspected_duplicate AS suspected_duplicate,
@@ -238,6 +241,29 @@ CREATE TABLE migrations
 )
 ENGINE = ReplacingMergeTree(applied_at)
 ORDER BY name
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE price_runs
+(
+    `run_id` String,
+    `started_at` DateTime64(3, 'UTC'),
+    `state` Enum8('running' = 0, 'finished' = 1, 'stopped' = 2) COMMENT 'stopped: never finished, its marks were made up for',
+    `fingerprint` String COMMENT 'Of the price book',
+    `from_day` String COMMENT 'First UTC day asked for; empty for all',
+    `to_day` String COMMENT 'Last UTC day asked for; empty for all',
+    `provider` String COMMENT 'Empty for all, as the next two',
+    `model` String,
+    `project_id` String,
+    `open_day_s` UInt32 COMMENT 'Start of the day being rewritten, Unix seconds; 0 before the first',
+    `spans_changed` UInt64 COMMENT 'Rows rewritten, counted as calls or not',
+    `calls` UInt64 COMMENT 'Calls looked at',
+    `calls_changed` UInt64,
+    `cost_before` Decimal(38, 12) COMMENT 'Cost of these calls, US dollars',
+    `cost_after` Decimal(38, 12),
+    `ver` UInt64 COMMENT 'Grows with each state of a run'
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY run_id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
 
 CREATE TABLE rollup_dirty

@@ -26,11 +26,12 @@ import { type Bucket, Resolver, type ResolverEvent, SettleLoop } from "./ownersh
 import type { Window } from "./ownership/store.ts";
 import {
   countCalls,
-  loadPriceBook,
+  loadPrices,
   makePipeline,
   MULTI_SIGNAL_DIALECTS,
   type Pipeline,
 } from "./pipeline.ts";
+import { tellPriceChange } from "./rating/runs.ts";
 import { createOtlpHttpServer } from "./receive/http.ts";
 import {
   DEFAULT_DAY_INTERVAL_MS,
@@ -88,10 +89,11 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     now_ms: Date.now,
     new_uuid: randomUUID,
   });
+  const prices = loadPrices(settings.SPANLEDGER_PRICES_FILE);
   const background = new Background(options, wal, metrics);
   const pipeline = makePipeline({
     wal,
-    book: loadPriceBook(settings.SPANLEDGER_PRICES_FILE),
+    book: prices.book,
     capture_content: settings.SPANLEDGER_CAPTURE_CONTENT,
     max_future_s: settings.SPANLEDGER_MAX_FUTURE_S,
     now_ms: Date.now,
@@ -108,7 +110,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     },
   });
   const otlp_http = await listen(server, settings.SPANLEDGER_OTLP_HTTP);
-  background.start();
+  background.start(prices.fingerprint);
   watchWal(wal, metrics);
   log.info({ otlp_http, wal: wal.stats() }, "collector receives");
   return {
@@ -213,8 +215,8 @@ class Background {
     this.#metrics = metrics;
   }
 
-  start(): void {
-    this.#starting = this.#startWhenReachable();
+  start(price_fingerprint: string): void {
+    this.#starting = this.#startWhenReachable(price_fingerprint);
   }
 
   wake(): void {
@@ -231,7 +233,7 @@ class Background {
   }
 
   /** The engine may be away at start: spans are received meanwhile. */
-  async #startWhenReachable(): Promise<void> {
+  async #startWhenReachable(price_fingerprint: string): Promise<void> {
     const { engine, log } = this.#options;
     while (!this.#stopped) {
       try {
@@ -248,6 +250,7 @@ class Background {
       }
     }
     if (this.#stopped) return;
+    await tellPriceChange(engine, log, price_fingerprint, Date.now());
     const resolver = this.#makeResolver();
     this.#loop = this.#startInserts(resolver);
     this.#settle = this.#startSettling(resolver);
@@ -285,6 +288,10 @@ class Background {
       this.#options.log.warn({}, `counting failed, trying again: ${event.message}`);
       return;
     }
+    if (event.kind === "left_out") {
+      this.#options.log.warn({}, event.message);
+      return;
+    }
     this.#metrics.resolve_duration.observe(event.duration_ms / 1000);
     this.#metrics.decisions.inc(event.decisions);
   }
@@ -297,7 +304,7 @@ class Background {
       {
         insertBlocks: (table, blocks) => engine.insertNative(table, TABLE_COLUMNS[table], blocks),
         resolveCalls: ({ buckets, first_sequence, last_sequence }) =>
-          resolver.resolveBatch({ ...spanOf(buckets), first_sequence, last_sequence }),
+          resolver.resolveBatch({ ...spanOf(buckets), buckets, first_sequence, last_sequence }),
         markBuckets: (buckets, sequence) => markBuckets(engine, buckets, writer_id, sequence),
       },
       this.#wal.stats().released_sequence,

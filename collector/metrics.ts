@@ -23,10 +23,11 @@ export function makeCollectorMetrics() {
     new Histogram({ name: `spanledger_${name}`, help, buckets: SECONDS, registers });
   return {
     registry,
-    requests: counter("otlp_requests_total", "OTLP requests by HTTP status of the answer", [
-      "signal",
-      "status",
-    ]),
+    requests: counter(
+      "otlp_requests_total",
+      "OTLP requests by signal and HTTP status of the answer",
+      ["signal", "status"],
+    ),
     received_bytes: counter("otlp_received_bytes_total", "Bytes of request bodies as sent"),
     accepted_items: counter(
       "accepted_items_total",
@@ -39,7 +40,10 @@ export function makeCollectorMetrics() {
       "Accepted log records and data points that are no business of the ledger",
       ["signal"],
     ),
-    counted_calls: counter("counted_calls_total", "Accepted spans that are model calls"),
+    counted_calls: counter(
+      "counted_calls_total",
+      "Accepted spans and events that are model calls by themselves",
+    ),
     ack_duration: histogram("ack_duration_seconds", "Decoded body to fsynced log"),
     inserted_rows: counter("inserted_rows_total", "Rows that ClickHouse has durably"),
     resolve_duration: histogram("resolve_duration_seconds", "Counting rules over one batch"),

@@ -10,6 +10,8 @@
 import type { Candidate, Decision } from "../schemas/ledger.ts";
 import { BUCKET_S, encodeRecord, type RecordTable } from "../schemas/record.ts";
 import { readNegotiatedPrices, readPriceFiles } from "../schemas/price-files.ts";
+import type { PriceFile } from "../schemas/prices.ts";
+import { fingerprintPrices } from "../schemas/prices/fingerprint.ts";
 import { PermanentError } from "../schemas/errors.ts";
 import type { Attributes, Span } from "../schemas/span.ts";
 import { USAGE_METRIC_COLUMNS, type UsageMetricPoint } from "../schemas/usage-metrics.ts";
@@ -28,19 +30,53 @@ import { normalizeLogs } from "./normalize/events.ts";
 import { type NormalizeOptions, normalizeScope } from "./normalize/normalize.ts";
 import { normalizeMetrics } from "./normalize/usage-metrics.ts";
 import { compilePriceBook, type PriceBook } from "./price/book.ts";
-import { priceSpan } from "./price/cost.ts";
+import { listSteps } from "./price/choose.ts";
+import { complaintOf, priceSpan } from "./price/cost.ts";
+import type { Rater } from "./rating/rater.ts";
 import type { ExportResult, OtlpEncoding, OtlpSignal } from "./receive/reply.ts";
 import type { Wal } from "./wal/wal.ts";
 
 export type { PriceBook } from "./price/book.ts";
 
+/** A price book with the fingerprint of the files it was compiled from. */
+export interface Prices {
+  readonly book: PriceBook;
+  /** See `fingerprintPrices` in schemas/prices/fingerprint.ts. */
+  readonly fingerprint: string;
+}
+
 /**
  * The list prices that this version ships with and the negotiated ones of a file, compiled. Reads
  * files: called once, at start. Throws PermanentError("bad_prices") that says what to do.
  */
-export function loadPriceBook(prices_file: string | null = null): PriceBook {
+export function loadPrices(prices_file: string | null = null): Prices {
   const negotiated = prices_file === null ? [] : readNegotiatedPrices(prices_file);
-  return compilePriceBook(readPriceFiles(), negotiated);
+  return compilePrices(readPriceFiles(), negotiated);
+}
+
+/** The prices of files. Throws as `compilePriceBook` does. */
+export function compilePrices(
+  list: readonly PriceFile[],
+  negotiated: readonly PriceFile[] = [],
+): Prices {
+  return {
+    book: compilePriceBook(list, negotiated),
+    fingerprint: fingerprintPrices(list, negotiated),
+  };
+}
+
+/** The book of `loadPrices`. */
+export function loadPriceBook(prices_file: string | null = null): PriceBook {
+  return loadPrices(prices_file).book;
+}
+
+/** Prices as pricing stored calls again asks for them. */
+export function makeRater({ book, fingerprint }: Prices): Rater {
+  return {
+    fingerprint,
+    listSteps: (question) => listSteps(book, question),
+    complaintOf: (question) => complaintOf(book, question),
+  };
 }
 
 /** What a request holds that becomes rows, and what was refused or ignored of it. */
@@ -157,7 +193,7 @@ export interface PipelineOptions {
   readonly onSynced: () => void;
 }
 
-/** Spans of one block; a larger group is written as several blocks. */
+/** Rows of one block; a larger group is written as several blocks. */
 export const MAX_BLOCK_SPANS = 65_536;
 /** Resource attributes of one request, counted once for each span that repeats them, bytes. */
 export const MAX_RESOURCE_BYTES = 512 * 1024 ** 2;
@@ -220,7 +256,11 @@ export function makePipeline(options: PipelineOptions): Pipeline {
     ),
   );
   const pointGroup = makeGroupCommit<UsageMetricPoint>(MAX_WAITING_SPANS, (points) =>
-    commit([writeRecord("usage_metric_points", pointWriter, points, [])]),
+    commit(
+      [...splitIntoRuns(points, MAX_BLOCK_SPANS)].map((part) =>
+        writeRecord("usage_metric_points", pointWriter, part, []),
+      ),
+    ),
   );
 
   return {
@@ -274,6 +314,12 @@ function refuseExpanding(resources: readonly (readonly [Attributes, items: numbe
     `The resource attributes of the request, stored with each item, take more than ` +
       `${MAX_RESOURCE_BYTES} bytes. Export smaller batches or fewer resource attributes.`,
   );
+}
+
+function* splitIntoRuns<Row>(rows: readonly Row[], max_rows: number): Generator<readonly Row[]> {
+  for (let start = 0; start < rows.length; start += max_rows) {
+    yield rows.slice(start, start + max_rows);
+  }
 }
 
 /** Cuts spans into blocks of bounded rows and, as far as resources can blow them up, bytes. */

@@ -81,6 +81,7 @@ export function candidateOfSpan(span: Span): Candidate {
     user_id: span.user_id,
     session_id: span.session_id,
     agent_name: span.agent_name,
+    finish_reason: span.finish_reason,
   };
 }
 
@@ -120,7 +121,7 @@ export function callOfSpan(span: Span, decision?: Decision): CallRow {
     status: span.status === "error" ? "error" : "ok",
     error_type: orNull(span.error_type),
     http_status: span.http_status === 0 ? null : span.http_status,
-    finish_reason: orNull(span.finish_reason),
+    finish_reason: orNull(decision?.finish_reason || span.finish_reason),
     service_tier: orNull(span.service_tier),
     region: orNull(span.region),
     tokens: nameClasses(span.tokens),

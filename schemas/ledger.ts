@@ -42,6 +42,8 @@ export interface Candidate {
   readonly user_id: string;
   readonly session_id: string;
   readonly agent_name: string;
+  /** Why the model stopped; "" when the report does not say. */
+  readonly finish_reason: string;
 }
 
 /** What becomes of one candidate. */
@@ -62,6 +64,8 @@ export interface Decision {
   readonly user_id: string;
   readonly session_id: string;
   readonly agent_name: string;
+  /** Taken over from another report of the call; "" keeps what the span says. */
+  readonly finish_reason: string;
   /** Why it counts or does not, beside what the span says of itself; "" adds nothing. */
   readonly reason: string;
   /** The call that is counted in place of this one: `<trace_id>-<span_id>`; "" for none. */

@@ -110,7 +110,8 @@ export const SETTINGS = {
   SPANLEDGER_MAX_FUTURE_S: {
     schema: integer(0, 366 * 86_400),
     default: "86400",
-    description: "How far in the future a span may start, seconds; later ones are rejected.",
+    description:
+      "How far in the future a span, event or data point may lie, seconds; later ones are rejected.",
   },
   SPANLEDGER_WAL_MAX_BYTES: {
     schema: integer(MIB, 1024 * GIB),
@@ -126,7 +127,7 @@ export const SETTINGS = {
   SPANLEDGER_INSERT_MAX_AGE_MS: {
     schema: integer(1, 60_000),
     default: "500",
-    description: "Longest a span waits for its INSERT when traffic is low, ms.",
+    description: "Longest a row waits for its INSERT when traffic is low, ms.",
   },
   SPANLEDGER_TRACE_SETTLE_S: {
     schema: integer(0, 86_400),

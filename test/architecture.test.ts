@@ -27,6 +27,7 @@ const STAGES = [
   "wal",
   "insert",
   "ownership",
+  "rating",
   "recompute",
 ].map((stage) => `collector/${stage}`);
 
@@ -68,6 +69,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   "collector/insert": PURE,
   "collector/ownership": { units: ["schemas", "clickhouse"], modules: [] },
+  "collector/rating": { units: ["schemas", "clickhouse"], modules: [] },
   "collector/recompute": { units: ["schemas", "clickhouse"], modules: [] },
   "collector/pipeline.ts": { units: ["schemas", ...STAGES], modules: [] },
   "collector/collector.ts": {
@@ -86,6 +88,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       "collector",
       "collector/collector.ts",
       "collector/pipeline.ts",
+      "collector/rating",
       "query-api",
       "cli/demo",
     ],

@@ -18,9 +18,11 @@ CREATE TABLE IF NOT EXISTS call_decisions {on_cluster}
   user_id String COMMENT 'Taken over from an ancestor or a twin; empty keeps the own' CODEC(ZSTD(1)),
   session_id String CODEC(ZSTD(1)),
   agent_name LowCardinality(String),
+  finish_reason LowCardinality(String),
   reason LowCardinality(String),
   counted_by String COMMENT 'call_id of the call that is counted in its place' CODEC(ZSTD(1)),
-  ver UInt64 COMMENT 'Latest arrival among the spans it was decided from, ms: who saw more wins' CODEC(Delta(8), ZSTD(1))
+  ver UInt64 COMMENT 'Time of the engine before the spans were read, microseconds: who saw more wins' CODEC(Delta(8), ZSTD(1)),
+  INDEX ix_trace_id trace_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {replacing_merge_tree}(ver)
 PARTITION BY toDate(ts)

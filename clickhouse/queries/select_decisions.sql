@@ -13,10 +13,11 @@ SELECT
   user_id,
   session_id,
   toString(agent_name) AS agent_name,
+  toString(finish_reason) AS finish_reason,
   toString(reason) AS reason,
   counted_by
 FROM call_decisions FINAL
-WHERE project_id IN (SELECT arrayJoin({projects:Array(String)}))
+WHERE call_decisions.project_id IN (SELECT arrayJoin({projects:Array(String)}))
   AND ts >= toDateTime64({from_s:UInt32}, 9, 'UTC')
   AND ts < toDateTime64({to_s:UInt32}, 9, 'UTC')
   AND call_decisions.trace_id IN (SELECT unhex(arrayJoin({traces:Array(String)})))

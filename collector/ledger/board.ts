@@ -32,6 +32,8 @@ export interface Board {
   readonly stands_for: Map<number, number>;
   /** Candidate without usage to the one that stands for its call (rules 4d and 5). */
   readonly replaced_by: Map<number, number>;
+  /** Candidate that counts to the report by another signal that it counts for (rule 2). */
+  readonly shown_for: Map<number, number>;
   /** Aggregates that are rows, and whether they wait for their trace (rule 5). */
   readonly promoted: Map<number, { waits: boolean; provider_calls: number | null }>;
 }
@@ -50,6 +52,7 @@ export function makeBoard(unsorted: readonly Candidate[]): Board {
     calls: new Calls(has_usage),
     stands_for: new Map(),
     replaced_by: new Map(),
+    shown_for: new Map(),
     promoted: new Map(),
   };
 }

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import type { Candidate } from "../../schemas/ledger.ts";
-import { aggregate, call, count, frame, silent } from "./fixture.ts";
+import { aggregate, call, count, frame, silent, NO_USAGE } from "./fixture.ts";
 
 type Case = readonly [string, readonly Candidate[], readonly string[]];
 
@@ -92,10 +92,31 @@ describe("one signal of a source counts", () => {
   ];
   test.each(cases)("%s", (_name, candidates, counted) => expectCounted(candidates, counted));
 
-  test("the hidden span says which signal counts and is no duplicate", () => {
-    const result = count([call("l", log), call("s", span)]);
-    expect(result.of("s")?.reason).toBe("the log event of this client counts");
-    expect(result.of("l")).toBeUndefined();
+  test("the hidden span says which signal counts, and at which event", () => {
+    const result = count([call("l", log), call("s", { ...span, finish_reason: "stop" })]);
+    expect(result.of("s")).toMatchObject({
+      reason: "the log event of this client counts",
+      counted_by: "t-l",
+    });
+    expect(result.of("l")).toMatchObject({ counted: true, duplicates: 1, finish_reason: "stop" });
+  });
+
+  test("events and spans of the same looks are paired in order of time, the rest stay alone", () => {
+    const later = { start_ns: 9_000_000_000n };
+    const result = count([
+      call("l2", { ...log, ...later }),
+      call("l1", log),
+      call("s1", { ...span, finish_reason: "stop" }),
+      call("s2", { ...span, ...later, finish_reason: "length" }),
+      call("s3", { ...span, output_total: 99 }),
+      call("s4", { ...span, ...NO_USAGE, status: "error" }),
+    ]);
+    expect(result.of("s1")?.counted_by).toBe("t-l1");
+    expect(result.of("s2")?.counted_by).toBe("t-l2");
+    expect(result.of("s3")?.counted_by).toBe("");
+    expect(result.of("s4")?.counted_by).toBe("");
+    expect(result.of("l1")?.finish_reason).toBe("stop");
+    expect(result.of("l2")?.finish_reason).toBe("length");
   });
 });
 
@@ -458,6 +479,70 @@ describe("an aggregate counts only where no call with usage does", () => {
       reason: "waits for its trace to settle",
     });
     expect(result.of("g")).toBeUndefined();
+  });
+});
+
+describe("callbacks of LangChain and the SDK below, side by side", () => {
+  const side = { trace_id: "t", parent_span_id: "agent", dialect: "traceloop-js" };
+  const callback = { ...side, scope_name: "@traceloop/instrumentation-langchain" };
+  const sdk = {
+    ...side,
+    scope_name: "@traceloop/instrumentation-openai",
+    response_id: "chatcmpl-1",
+    model: "gpt-5-mini-2025-08-07",
+    start_ns: 1_100_000_000n,
+    duration_ns: 800_000_000n,
+  };
+  const guess = { usage_status: "estimated", input_total: 1, output_total: 4 } as const;
+
+  test("equal counts are one call, of which the SDK's report knows the id", () => {
+    const result = count([frame("agent"), call("c", callback), call("s", sdk)]);
+    expect(result.counted).toEqual(["s"]);
+    expect(result.of("s")).toMatchObject({ duplicates: 1, suspected_duplicate: false });
+  });
+
+  test("of a stream that the SDK's report guesses the callback's counts are kept", () => {
+    const result = count([frame("agent"), call("c", callback), call("s", { ...sdk, ...guess })]);
+    expect(result.counted).toEqual(["c"]);
+    expect(result.of("c")?.duplicates).toBe(1);
+  });
+
+  test("three calls at once are three, each with its own counts", () => {
+    const reports = [1, 2, 3].flatMap((input_total) => [
+      call(`c${input_total}`, { ...callback, input_total }),
+      call(`s${4 - input_total}`, { ...sdk, input_total, response_id: `r${input_total}` }),
+    ]);
+    const result = count([frame("agent"), ...reports]);
+    expect(result.counted).toEqual(["s1", "s2", "s3"]);
+  });
+
+  test("of two hundred calls of one agent, one after the other, each is one", () => {
+    const reports = Array.from({ length: 200 }, (_, step) => {
+      const start_ns = BigInt(step + 1) * 2_000_000_000n;
+      const id = String(step).padStart(3, "0");
+      return [
+        call(`c${id}`, { ...callback, start_ns }),
+        call(`s${id}`, { ...sdk, start_ns: start_ns + 1n, response_id: `r${id}` }),
+      ];
+    });
+    const result = count([frame("agent"), ...reports.flat()]);
+    expect(result.counted).toHaveLength(200);
+    expect(result.counted.every((name) => name.startsWith("s"))).toBe(true);
+  });
+
+  type Apart = readonly [string, Partial<Candidate>];
+  const apart: readonly Apart[] = [
+    ["of another parent", { parent_span_id: "other" }],
+    ["of another model", { model: "gpt-5" }],
+    ["of another provider", { provider: "azure" }],
+    ["of other counts that are the provider's", { input_total: 101 }],
+    ["that ran later", { start_ns: 3_000_000_000n }],
+    ["of another emitter", { dialect: "openlit-js" }],
+    ["without an id", { response_id: "" }],
+  ];
+  test.each(apart)("a report %s stays a call of its own", (_name, changes) => {
+    const result = count([frame("agent"), call("c", callback), call("s", { ...sdk, ...changes })]);
+    expect(result.counted).toEqual(["c", "s"]);
   });
 });
 

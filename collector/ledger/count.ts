@@ -16,6 +16,7 @@ import { resolveNesting } from "./nesting.ts";
 import { REASONS, type Reason } from "./reasons.ts";
 import { compareTwins } from "./richness.ts";
 import { hideOtherSignals } from "./signals.ts";
+import { uniteSiblings } from "./siblings.ts";
 import { findSuspects } from "./suspects.ts";
 import { uniteTwins } from "./twins.ts";
 
@@ -49,6 +50,7 @@ export function decideCalls(
   const contexts = inheritContexts(board);
   hideOtherSignals(board, options.prefer_signal, contexts);
   uniteTwins(board);
+  uniteSiblings(board);
   resolveNesting(board);
   promoteAggregates(board, options.is_settled, options.session_sources);
 
@@ -116,6 +118,7 @@ const NO_DECISION = {
   user_id: "",
   session_id: "",
   agent_name: "",
+  finish_reason: "",
   reason: "",
   counted_by: "",
 } as const satisfies Omit<Decision, "key">;
@@ -129,10 +132,12 @@ function decideRow(
 ): Decision | undefined {
   const candidate = at(board, index);
   const promoted = board.promoted.get(index);
+  const others = [index, ...duplicates].flatMap((report) => board.shown_for.get(report) ?? []);
   const context = borrowContext(candidate, [
     contexts[index],
-    ...duplicates.map((duplicate) => contexts[duplicate]),
+    ...[...duplicates, ...others].map((other) => contexts[other]),
   ]);
+  const finish_reason = borrowFinishReason(board, index, [...duplicates, ...others]);
   // What one report stands for the call stands for, whichever report of it is kept.
   const stands_for = [index, ...duplicates].map((report) => board.stands_for.get(report) ?? 0);
   const replaced_calls = stands_for.reduce((most, calls) => Math.max(most, calls), 0);
@@ -141,19 +146,27 @@ function decideRow(
   if (replaced_calls > 0) reasons.push(REASONS.stands_for_calls);
   if (duplicates.length > 0) reasons.push(REASONS.richest);
   if (suspected_duplicate) reasons.push(REASONS.suspected);
-  if (reasons.length === 0 && isEmptyContext(context)) return undefined;
+  if (reasons.length + others.length === 0 && isEmptyContext(context)) return undefined;
   const own_calls = promoted === undefined ? candidate.provider_calls : promoted.provider_calls;
   return {
     ...NO_DECISION,
     ...context,
+    finish_reason,
     key: candidate.key,
     counted: true,
-    duplicates: duplicates.length,
+    duplicates: duplicates.length + others.length,
     suspected_duplicate,
     provider_calls: replaced_calls > 0 ? replaced_calls : own_calls,
     is_aggregate: promoted !== undefined || replaced_calls > 0,
     reason: reasons.join("; "),
   };
+}
+
+/** Why the model stopped, by the first other report that says it; "" where the row's own does. */
+function borrowFinishReason(board: Board, index: number, others: readonly number[]): string {
+  if (at(board, index).finish_reason !== "") return "";
+  const lender = others.find((other) => at(board, other).finish_reason !== "");
+  return lender === undefined ? "" : at(board, lender).finish_reason;
 }
 
 function refuseDuplicate(board: Board, index: number, kept: number): Decision {

@@ -45,6 +45,7 @@ export function call(span_id: string, changes: Partial<Candidate> = {}): Candida
     user_id: "",
     session_id: "",
     agent_name: "",
+    finish_reason: "",
     ...changes,
   } satisfies Omit<Candidate, "key">;
   return { key: `${fields.start_ns} ${fields.trace_id} ${span_id}`, ...fields };

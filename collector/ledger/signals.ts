@@ -45,6 +45,63 @@ export function hideOtherSignals(
     board.is_hidden[index] = 1;
     board.refusals[index] = { reason: REASON_OF_SIGNAL[preferred], counted_by: NONE };
   }
+  pairHidden(board, prefer_signal, contexts);
+}
+
+/**
+ * Finds for each hidden call the one that counts in its place: of the same trace or session, with the
+ * same counts and outcome, one to one in order of time (dialects.md 12). What finds none stays without.
+ */
+function pairHidden(
+  board: Board,
+  prefer_signal: ReadonlyMap<string, Signal>,
+  contexts: readonly Context[],
+): void {
+  const waiting = new Map<string, number[]>();
+  const by_time = board.candidates
+    .map((_candidate, index) => index)
+    .filter((index) => prefer_signal.has(at(board, index).dialect))
+    .sort((a, b) => compareTime(at(board, a), at(board, b)));
+  for (const index of by_time) {
+    const candidate = at(board, index);
+    if (candidate.span_class !== "billable" || board.is_hidden[index] === 1) continue;
+    for (const key of pairKeys(candidate, contexts[index])) {
+      const list = waiting.get(key);
+      if (list === undefined) waiting.set(key, [index]);
+      else list.push(index);
+    }
+  }
+  const taken = new Set<number>();
+  const next = new Map<string, number>();
+  for (const hidden of by_time) {
+    if (board.is_hidden[hidden] === 0 || at(board, hidden).span_class !== "billable") continue;
+    for (const key of pairKeys(at(board, hidden), contexts[hidden])) {
+      const list = waiting.get(key) ?? [];
+      let place = next.get(key) ?? 0;
+      while (place < list.length && taken.has(list[place] as number)) place += 1;
+      next.set(key, place);
+      const counted = list[place];
+      if (counted === undefined) continue;
+      taken.add(counted);
+      board.shown_for.set(counted, hidden);
+      board.refusals[hidden] = {
+        reason: REASON_OF_SIGNAL[prefer_signal.get(at(board, hidden).dialect) ?? "span"],
+        counted_by: counted,
+      };
+      break;
+    }
+  }
+}
+
+function compareTime(a: Candidate, b: Candidate): number {
+  if (a.start_ns !== b.start_ns) return a.start_ns < b.start_ns ? -1 : 1;
+  return a.key < b.key ? -1 : 1;
+}
+
+function pairKeys(candidate: Candidate, context: Context | undefined): string[] {
+  const { input_total, output_total, status } = candidate;
+  const looks = `${input_total}/${output_total}/${status === "error" ? "failed" : "answered"}`;
+  return placesOf(candidate, context).map((place) => `${place}\n${looks}`);
 }
 
 /** Where a candidate of a dialect lies: its trace and its session, as far as it has them. */

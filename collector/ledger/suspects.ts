@@ -75,6 +75,6 @@ function mayBeTwins(board: Board, a: number, b: number): boolean {
 }
 
 /** The model without its version: `gpt-5-mini-2025-08-07` is `gpt-5-mini`. */
-function modelFamily(model: string): string {
+export function modelFamily(model: string): string {
   return model.toLowerCase().replace(VERSION, "");
 }

@@ -15,6 +15,7 @@ import {
   readFirstWord,
   readFlag,
   readHttpStatus,
+  readLastWord,
   readMilliseconds,
   readSeconds,
   readText,
@@ -55,20 +56,22 @@ export function readCall(
   );
   if (span.provider === "") span.provider = readText(facts.text("client_of")) ?? "";
   span.response_id = nameResponseId(text(keys.response_id, "response_id"));
-  span.finish_reason = nameFinishReason(
-    readFirstWord(values.first(keys.finish_reason)) ??
-      readFirstWord(facts.text("finish_reason")) ??
-      chosenFor(decoded),
-  );
+  const readReason = dialect.lists_reasons_by_chunk ? readLastWord : readFirstWord;
+  const sent = readReason(values.first(keys.finish_reason));
+  const answered = readFirstWord(facts.text("finish_reason"));
+  const [first, second] = dialect.answer_tells_end ? [answered, sent] : [sent, answered];
+  span.finish_reason = nameFinishReason(first ?? second ?? chosenFor(decoded));
   span.service_tier = nameServiceTier(text(keys.service_tier, "service_tier"));
   span.region = text(keys.region, "region").toLowerCase();
   // An answer in pieces was streamed, whatever the request says that the application asked for.
   const streams = [readFlag(values.first(keys.streaming)), readFlag(facts.text("streaming"))];
-  span.streaming = streams.includes(true) || (streams[0] ?? streams[1] ?? kind?.streaming ?? null);
+  const told = streams[0] ?? streams[1] ?? kind?.streaming;
+  span.streaming = streams.includes(true) || (told ?? (values.has(keys.of_streams) || null));
   span.ttft_ns = readFirstTokenTime(decoded, dialect, values);
   span.user_id = text(keys.user_id, "user_id");
   span.session_id = text(keys.session_id, "session_id");
-  span.agent_name = text(keys.agent_name, "agent_name");
+  span.agent_name =
+    text(keys.agent_name, "agent_name") || (dialect.names_agent_by_span ? span.name : "");
   // Emitters write 0 when they know no price, so 0 claims nothing (dialects.md 1.6).
   span.client_cost =
     readUsd(values.first(keys.client_cost_usd) ?? facts.text("client_cost_usd")) || null;
@@ -191,7 +194,8 @@ function readFirstTokenTime(
   const keys = dialect.fields;
   const sent =
     readSeconds(values.first(keys.ttft_s)) ?? readMilliseconds(values.first(keys.ttft_ms));
-  if (sent !== undefined) return sent;
+  // No answer comes in no time: Codex sends 0 for every one.
+  if (sent !== undefined && sent > 0n) return sent;
   const came_ns = readTimeNs(values.first(keys.first_token_at));
   if (came_ns === undefined) return null;
   // Such times have milliseconds, a start has nanoseconds: within one of them it is at once.
@@ -200,13 +204,23 @@ function readFirstTokenTime(
   return ttft_ns < 0n ? 0n : ttft_ns;
 }
 
-/** How SDKs begin the message of a refused call: "429 …", "Error code: 429 - …", "status_code: 429". */
-const STATUS_IN_MESSAGE =
-  /^(?:Error code: |Error: |status_code: |[\w.]*Error: )?([45]\d\d)\b|"(?:code|status)":\s*([45]\d\d)\b/;
+/**
+ * How SDKs begin the message of a refused call, "429 …", "Error code: 429 - …", "status_code: 429";
+ * Genkit before them "RESOURCE_EXHAUSTED: "; what JSON says; Google's "Error fetching from …: [429 …".
+ */
+const STATUSES_IN_MESSAGE: readonly RegExp[] = [
+  /^(?:Error code: |Error: |status_code: |[\w.]*Error: |[A-Z_]+: )?([45]\d\d)\b/,
+  /"(?:code|status)":\s*([45]\d\d)\b/,
+  /"error":\s*"Error: ([45]\d\d)\b/,
+  /^(?:[A-Z_]+: |\[GoogleGenerativeAI Error\]: )?Error fetching from \S+: \[([45]\d\d) /,
+];
 
 function statusInMessage(message: string | undefined): number {
-  const match = STATUS_IN_MESSAGE.exec(message ?? "");
-  return match === null ? 0 : Number(match[1] ?? match[2]);
+  for (const pattern of message === undefined ? [] : STATUSES_IN_MESSAGE) {
+    const match = pattern.exec(message as string);
+    if (match !== null) return Number(match[1]);
+  }
+  return 0;
 }
 
 function isMarked({ keys, words }: FailureMark, values: SlotValues): boolean {

@@ -39,6 +39,27 @@ function eventOf(...pairs: Pairs[]): Span | undefined {
 }
 
 describe("log events", () => {
+  test.each([
+    ["1.0.60", "estimated"],
+    ["1.0.86", "estimated"],
+    ["1.0.88", "reported"],
+    ["1.0.100", "reported"],
+    ["2.0.14", "reported"],
+  ])("the output of version %s is %s", (version, status) => {
+    const scope = { name: "com.anthropic.claude_code.events", version };
+    expect(normalizeEvent(REQUEST, { scope })?.usage_status).toBe(status);
+  });
+
+  test("zeros of an answered call, which 2.0.14 sends after a retry, are lost counts", () => {
+    const lost = { input_tokens: "0", output_tokens: "0", cost_usd: "0" };
+    const cache = { cache_read_tokens: "0", cache_creation_tokens: "0" };
+    const lifetimes = { cache_creation_5m_tokens: "0", cache_creation_1h_tokens: "0" };
+    const span = eventOf(REQUEST, lost, cache, lifetimes);
+    expect(span).toMatchObject({ span_class: "billable", usage_status: "missing" });
+    expect(span?.tokens.every((count) => count === null)).toBe(true);
+    expect(span?.reason).toContain("counts that were lost");
+  });
+
   test("api_request is one call with disjoint classes and both lifetimes", () => {
     const span = eventOf(REQUEST);
     expect(span).toMatchObject({

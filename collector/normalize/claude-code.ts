@@ -96,3 +96,14 @@ export const CLAUDE_CODE_ANSWERED: Dialect = {
     either_model: [],
   },
 };
+
+/** Versions before 1.0.88 (1.0.86 measured wrong, 1.0.88 right). */
+const EARLY = /^(?:0\.|1\.0\.(?:\d|[1-7]\d|8[0-7])$)/;
+
+/** The same of early versions, which add the tokens of a stream's first event to those of the last. */
+export const CLAUDE_CODE_EARLY: Dialect = {
+  ...CLAUDE_CODE_ANSWERED,
+  matches: (scope, values) =>
+    EARLY.test(scope.version) && CLAUDE_CODE_ANSWERED.matches(scope, values),
+  estimate: () => "this version counts the first tokens of a stream twice",
+};

@@ -43,6 +43,10 @@ function eventOf(...pairs: Pairs[]): Span | undefined {
 }
 
 describe("log events", () => {
+  test("the 0 that stands for every time to the first token is no time", () => {
+    expect(eventOf(COMPLETED, COUNTS, { ttft_ms: "0" })?.ttft_ns).toBeNull();
+  });
+
   test("the completed response with counts is one call; its tool tokens are the total", () => {
     const span = eventOf(COMPLETED, COUNTS);
     expect(span).toMatchObject({

@@ -25,6 +25,8 @@ export interface FieldKeys {
   readonly service_tier: Slots;
   readonly region: Slots;
   readonly streaming: Slots;
+  /** What only an answer in pieces has, whatever its value. */
+  readonly of_streams: Slots;
   readonly error_type: Slots;
   readonly error_message: Slots;
   readonly http_status: Slots;
@@ -103,6 +105,12 @@ export interface Dialect {
   readonly failures: readonly FailureMark[];
   /** An exception event means failure even where the status says otherwise. */
   readonly exception_is_failure: boolean;
+  /** The name of the span is that of the agent. */
+  readonly names_agent_by_span: boolean;
+  /** The list of finish reasons has one for each chunk of a stream: the last one ended it. */
+  readonly lists_reasons_by_chunk: boolean;
+  /** The attribute holds the emitter's word for why the model stopped, the answer the provider's. */
+  readonly answer_tells_end: boolean;
   /** Models are named `provider/model`: what stands before the slash names the provider. */
   readonly qualifies_models: boolean;
   /** Providers whose `input` leaves out what was read from and written to the cache. */
@@ -125,6 +133,9 @@ export const ORDINARY = {
   payloads: [],
   failures: [],
   exception_is_failure: false,
+  names_agent_by_span: false,
+  lists_reasons_by_chunk: false,
+  answer_tells_end: false,
   qualifies_models: false,
   input_excludes_cache_of: NOBODY,
   output_excludes_reasoning_of: NOBODY,

@@ -5,19 +5,24 @@
 import type { Signal } from "../../schemas/span.ts";
 import { ANTHROPIC_SDK } from "./anthropic-sdk.ts";
 import { COPILOT } from "./copilot.ts";
-import { CLAUDE_CODE, CLAUDE_CODE_ANSWERED, CLAUDE_CODE_EVENTS } from "./claude-code.ts";
+import {
+  CLAUDE_CODE,
+  CLAUDE_CODE_ANSWERED,
+  CLAUDE_CODE_EARLY,
+  CLAUDE_CODE_EVENTS,
+} from "./claude-code.ts";
 import { CODEX, CODEX_ANSWERED, CODEX_EVENTS, CODEX_FAILED, CODEX_THREAD } from "./codex.ts";
 import type { Dialect } from "./dialect.ts";
 import { GEMINI_CLI, GEMINI_CLI_ANSWERED, GEMINI_CLI_EVENTS } from "./gemini-cli.ts";
 import { GENKIT, GENKIT_CALL } from "./genkit.ts";
 import { GOOGLE_ADK_DIALECTS } from "./google-adk.ts";
-import { LANGFUSE } from "./langfuse.ts";
+import { LANGFUSE, LANGFUSE_AGENT } from "./langfuse.ts";
 import { LANGSMITH } from "./langsmith.ts";
 import { LITELLM } from "./litellm.ts";
 import { LOGFIRE, LOGFIRE_STREAM } from "./logfire.ts";
 import { MASTRA, MASTRA_FAILED } from "./mastra.ts";
 import { OPENINFERENCE_DIALECTS } from "./openinference.ts";
-import { OPENLIT_DIALECTS } from "./openlit.ts";
+import { OPENLIT_DIALECTS, OPENLIT_EVENT } from "./openlit.ts";
 import { OTEL_AWS } from "./otel-aws.ts";
 import { OTEL_GENAI_EVENT } from "./otel-genai-event.ts";
 import { OTEL_GENAI } from "./otel-genai.ts";
@@ -41,6 +46,7 @@ export const DIALECTS: readonly Dialect[] = [
   MASTRA,
   ...OPENINFERENCE_DIALECTS,
   LANGSMITH,
+  LANGFUSE_AGENT,
   LANGFUSE,
   GENKIT_CALL,
   GENKIT,
@@ -62,6 +68,7 @@ export const DIALECTS: readonly Dialect[] = [
 
 /** Those of log records (`events.ts`): each names its events in a kind table on `event.name`. */
 export const EVENT_DIALECTS: readonly Dialect[] = [
+  CLAUDE_CODE_EARLY,
   CLAUDE_CODE_ANSWERED,
   CLAUDE_CODE_EVENTS,
   CODEX_ANSWERED,
@@ -69,6 +76,7 @@ export const EVENT_DIALECTS: readonly Dialect[] = [
   CODEX_EVENTS,
   GEMINI_CLI_ANSWERED,
   GEMINI_CLI_EVENTS,
+  OPENLIT_EVENT,
   OTEL_GENAI_EVENT,
 ];
 

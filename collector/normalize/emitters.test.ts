@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { AttributeValue, Span } from "../../schemas/span.ts";
 import { TOKEN_CLASSES } from "../../schemas/tokens.ts";
-import { type Around, attributesOf, normalizeOne } from "./fixture.ts";
+import { type Around, attributesOf, normalizeEvent, normalizeOne } from "./fixture.ts";
 
 type Values = Readonly<Record<string, AttributeValue>>;
 
@@ -46,6 +46,15 @@ const CACHED: Values = {
 const CLAUDE_TOKENS = { input_uncached: 25, cache_read: 2000, cache_write: 300, output_text: 60 };
 
 describe("OpenLLMetry for JavaScript", () => {
+  test("LangChain's callbacks pass on what the provider said, also of a stream", () => {
+    const call = { ...OPENAI_CHAT, ...usage(100, 20) };
+    expect(normalizeIn("@traceloop/instrumentation-langchain", call)).toMatchObject({
+      dialect: "traceloop-js",
+      usage_status: "reported",
+    });
+    expect(normalizeIn("@traceloop/instrumentation-openai", call).usage_status).toBe("estimated");
+  });
+
   const ANTHROPIC = "@traceloop/instrumentation-anthropic";
   const OPENAI = "@traceloop/instrumentation-openai";
   const GOOGLE = "@traceloop/instrumentation-google-generativeai";
@@ -388,6 +397,36 @@ describe("OpenLIT", () => {
     expect(normalizeIn(scope, counted).usage_status).toBe("reported");
   });
 
+  test.each<[string, Values, string]>([
+    ["that repeats the guess of a stream", usage(1, 8), "estimated"],
+    [
+      "with a count of the cache",
+      { ...usage(1500, 500), "gen_ai.usage.cache_read.input_tokens": 1024 },
+      "reported",
+    ],
+  ])("an event %s is %s", (_name, counts, status) => {
+    const span = normalizeEvent(
+      {
+        "event.name": "gen_ai.client.inference.operation.details",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-5-mini",
+        "gen_ai.response.id": "chatcmpl-1",
+        ...counts,
+      },
+      { scope: { name: "openlit" } },
+    );
+    expect(span).toMatchObject({ dialect: "openlit", span_class: "billable", signal: "log" });
+    expect(span?.usage_status).toBe(status);
+  });
+
+  test("an event of Anthropic's call has a lower bound of the input", () => {
+    const event = { "event.name": "gen_ai.client.inference.operation.details" };
+    const around = { scope: { name: "openlit" } };
+    const span = normalizeEvent({ ...event, ...CLAUDE_CHAT, ...usage(25, 60) }, around);
+    expect(span?.usage_status).toBe("estimated");
+    expect(span?.reason).toContain("lower bound");
+  });
+
   test("Python's Gemini leaves thoughts out whatever its own total says", () => {
     const span = normalizeIn("openlit.otel.tracing", {
       ...GEMINI_CALL,
@@ -532,6 +571,21 @@ describe("Strands", () => {
     expect(span).toMatchObject({ provider: "openai", usage_status: "estimated" });
   });
 
+  test("a total above its parts tells that the cached tokens of an answer were dropped", () => {
+    const call = {
+      "gen_ai.operation.name": "chat",
+      "gen_ai.system": "strands-agents",
+      "gen_ai.request.model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+      ...usage(70, 33),
+    };
+    const short = normalizeIn("strands-agents", { ...call, "gen_ai.usage.total_tokens": 723 });
+    expect(tokensOf(short)).toEqual({ input_uncached: 70, output_text: 33 });
+    expect(short.usage_status).toBe("estimated");
+    expect(short.reason).toContain("exceeds its parts");
+    const whole = normalizeIn("strands-agents", { ...call, "gen_ai.usage.total_tokens": 103 });
+    expect(whole.usage_status).toBe("reported");
+  });
+
   test("an agent's sums are an aggregate", () => {
     const agent = { ...CHAT, "gen_ai.operation.name": "invoke_agent" };
     expect(normalizeIn("strands-agents", agent).span_class).toBe("aggregate");
@@ -558,6 +612,34 @@ describe("emitters that follow the conventions but for a few words", () => {
       });
       expect(normalizeIn(scope, { "rpc.service": "S3" }).span_class).toBe("other");
     }
+  });
+
+  test.each([
+    ["Converse", false],
+    ["ConverseStream", true],
+    ["InvokeModel", false],
+    ["InvokeModelWithResponseStream", true],
+  ])("of Bedrock's methods %s tells that streaming is %s", (method, streaming) => {
+    const call = { "gen_ai.system": "aws.bedrock", "gen_ai.request.model": "amazon.nova-pro-v1:0" };
+    const scope = "@opentelemetry/instrumentation-aws-sdk";
+    const span = normalizeIn(scope, { ...call, "rpc.method": method, ...usage(70, 33) });
+    expect(span).toMatchObject({ span_class: "billable", streaming });
+  });
+
+  test.each([
+    [
+      "InvokeModelWithResponseStream",
+      "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "first event",
+    ],
+    ["InvokeModel", "mistral.mistral-large-2402-v1:0", "length of the text"],
+    ["InvokeModel", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "hides cached"],
+  ])("%s of %s says what is wrong with its counts", (method, model, reason) => {
+    const call = { "gen_ai.system": "aws.bedrock", "gen_ai.request.model": model };
+    const scope = "@opentelemetry/instrumentation-aws-sdk";
+    const span = normalizeIn(scope, { ...call, "rpc.method": method, ...usage(25, 1) });
+    expect(span.usage_status).toBe("estimated");
+    expect(span.reason).toContain(reason);
   });
 
   test("Copilot's call is inclusive, its agent an aggregate, its cost no dollars", () => {

@@ -51,6 +51,11 @@ describe("log events", () => {
     expect(["reported", "derived"]).toContain(span?.usage_status);
   });
 
+  test("of the reasons of its chunks, which say stop until the last, the last one ended the stream", () => {
+    const span = eventOf(RESPONSE, { finish_reasons: ["stop", "stop", "length"] });
+    expect(span?.finish_reason).toBe("length");
+  });
+
   test("a call without thoughts, cache and tools is plain", () => {
     const span = eventOf(RESPONSE, {
       input_token_count: 100,

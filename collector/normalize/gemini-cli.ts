@@ -73,6 +73,7 @@ export const GEMINI_CLI_EVENTS: Dialect = {
     },
   ],
   failures: [{ keys: EVENT_NAME, words: new Set(["gemini_cli.api_error"]) }],
+  lists_reasons_by_chunk: true,
 };
 
 /** The event of a call that was answered: `model` is the one that answered. */

@@ -32,6 +32,36 @@ const USAGE = {
 };
 
 describe("the call", () => {
+  test("why it ended is the provider's word, not the plugin's", () => {
+    const raw = {
+      id: "chatcmpl-1",
+      choices: [{ finish_reason: "tool_calls" }],
+      usage: { prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 },
+    };
+    const model = { "genkit:metadata:subtype": "model", "genkit:name": "openai/gpt-4o-mini" };
+    expect(spanOf(model, { finishReason: "stop", raw }).finish_reason).toBe("tool_call");
+    expect(spanOf(model, { finishReason: "length" }).finish_reason).toBe("length");
+  });
+
+  test.each([
+    ["RESOURCE_EXHAUSTED: 429 Rate limit reached", 429],
+    [
+      "RESOURCE_EXHAUSTED: Error fetching from https://example.test/v1beta/models/x: [429 Too Many Requests] quota",
+      429,
+    ],
+    ["FAILED_PRECONDITION: No valid candidates returned.", 0],
+  ])(
+    "of a failed call the status is what the plugin's message tells: %s",
+    (message, http_status) => {
+      const attributes = { "genkit:type": "action", "genkit:state": "error", ...GEMINI };
+      const span = normalizeOne(attributes, {
+        scope: { name: "genkit-tracer" },
+        span: { status_code: 2, status_message: message },
+      });
+      expect(span).toMatchObject({ status: "error", http_status });
+    },
+  );
+
   test("model and provider are one name; output leaves out thoughts, input the prompts of tools", () => {
     expect(spanOf(GEMINI, { finishReason: "stop", usage: USAGE })).toMatchObject({
       span_class: "billable",

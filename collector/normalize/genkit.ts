@@ -47,7 +47,8 @@ function readOutput(output: Json): PayloadFacts | undefined {
   return {
     ...facts,
     ...(counts === undefined ? {} : { counts }),
-    finish_reason: firstOf(at(output, "finishReason"), facts?.finish_reason),
+    // The OpenAI plugin calls the end of a request for tools "stop".
+    finish_reason: firstOf(facts?.finish_reason, at(output, "finishReason")),
   };
 }
 

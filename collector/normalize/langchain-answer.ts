@@ -55,7 +55,7 @@ function readRawUsage(parts: Parts): SentCounts | undefined {
     const counts = readUsageObject(place);
     if (counts !== undefined) return counts;
   }
-  return readTotals(parts);
+  return undefined;
 }
 
 /** LangChain's own three totals; where a provider sends none in a stream it makes them up. */
@@ -90,9 +90,28 @@ function inputOf(counts: SentCounts): number {
 function readCounts(parts: Parts): SentCounts | undefined {
   const raw = readRawUsage(parts);
   const summed = readUsageObject(at(parts.message, "usage_metadata"));
-  if (summed === undefined || raw === undefined) return summed ?? raw;
+  if (summed === undefined || raw === undefined) return summed ?? raw ?? readTotals(parts);
   const agrees = inputOf(raw) === inputOf(summed) && raw.output === summed.output;
-  return agrees ? raw : summed;
+  return agrees ? raw : { ...summed, ...readLifetimes(parts, summed) };
+}
+
+/** Of a stream only the raw usage keeps how long the cache writes live, where it tells of all. */
+function readLifetimes({ metadata }: Parts, summed: SentCounts): SentCounts {
+  const written = at(metadata, "usage", "cache_creation");
+  const cache_write_5m = at(written, "ephemeral_5m_input_tokens");
+  const cache_write_1h = at(written, "ephemeral_1h_input_tokens");
+  const total = numberOf(cache_write_5m) + numberOf(cache_write_1h);
+  return total > 0 && total === summed.cache_write ? { cache_write_5m, cache_write_1h } : {};
+}
+
+/** Anthropic's stream counts some output in its first event, which LangChain adds to the last. */
+function noteStream(counts: SentCounts, provider: Json): SentCounts {
+  if (provider !== "anthropic") return counts;
+  return {
+    ...counts,
+    is_estimate: true,
+    note: "LangChain counts the first tokens of a stream twice",
+  };
 }
 
 function isProviderId(id: Json): boolean {
@@ -116,6 +135,8 @@ function readFinishReason({ message, metadata, generation }: Parts): Json {
     at(metadata, "stop_reason"),
     at(metadata, "finishReason"),
     at(metadata, "stopReason"),
+    // Of a stream of Anthropic's.
+    at(message, "additional_kwargs", "stop_reason"),
     at(generation, "finish_reason"),
     at(generation, "finishReason"),
     at(metadata, "incomplete_details", "reason"),
@@ -138,15 +159,19 @@ function readLangChainAnswer(answer: Json): PayloadFacts | undefined {
   const parts = partsOf(answer);
   if (parts === undefined) return undefined;
   const { message, metadata, generation, run } = parts;
-  const counts = readCounts(parts);
+  const sent = readCounts(parts);
+  const is_streamed = isStreamed(answer, message);
+  const counts =
+    is_streamed && sent !== undefined ? noteStream(sent, at(metadata, "model_provider")) : sent;
   return {
     ...(counts === undefined ? {} : { counts }),
-    ...(isStreamed(answer, message) ? { streaming: true } : {}),
+    ...(is_streamed ? { streaming: true } : {}),
     provider: at(metadata, "model_provider"),
     response_id: readResponseId(parts),
     response_model: firstOf(
       at(metadata, "model_name"),
       at(metadata, "model"),
+      at(message, "additional_kwargs", "model"),
       at(generation, "model_name"),
       at(run, "model_name"),
       at(run, "model"),
@@ -165,7 +190,9 @@ function readLangChainAnswer(answer: Json): PayloadFacts | undefined {
  * The answer of LangChain, or of a provider. One without usage has to have an id that can be a
  * provider's: a model that was asked for JSON also writes objects with an id.
  */
-export function readAnswer(answer: Json): PayloadFacts | undefined {
+export function readAnswer(sent: Json): PayloadFacts | undefined {
+  // openai-agents lists the answers of a chat completion, of which there is one.
+  const answer: Json = Array.isArray(sent) && sent.length === 1 ? sent[0] : sent;
   const facts = readLangChainAnswer(answer) ?? readProviderAnswer(answer);
   if (facts === undefined || facts.counts !== undefined) return facts;
   const id = facts.response_id;

@@ -21,6 +21,14 @@ function normalizeUsage(usage: object, model = "gpt-4.1-2025-04-14"): Span {
   });
 }
 
+test("an agent is named by its observation, and other observations name none", () => {
+  const around = { ...SCOPE, span: { kind: 1, name: "my-agent" } };
+  const agent = normalizeOne({ "langfuse.observation.type": "agent" }, around);
+  expect(agent).toMatchObject({ dialect: "langfuse", agent_name: "my-agent" });
+  const chain = normalizeOne({ "langfuse.observation.type": "chain" }, around);
+  expect(chain.agent_name).toBe("");
+});
+
 describe("Langfuse's usage", () => {
   test("observeOpenAI's entries are disjoint", () => {
     const span = normalizeUsage({

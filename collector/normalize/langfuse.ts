@@ -17,6 +17,8 @@ const MARKERS = registerKeys(
   "langfuse.observation.usage_details",
 );
 
+const TYPE = registerKeys("langfuse.observation.type");
+
 /** An agent or a chain that somebody gave usage counts where nothing below it has any. */
 const KINDS = kindsOf([
   ["billable", "chat", "generation"],
@@ -46,7 +48,7 @@ export const LANGFUSE: Dialect = {
     session_id: ["session.id", "langfuse.session.id"],
   }),
   usage: OTEL_USAGE,
-  kinds: [{ keys: registerKeys("langfuse.observation.type"), kinds: KINDS }, OPERATION_KINDS],
+  kinds: [{ keys: TYPE, kinds: KINDS }, OPERATION_KINDS],
   needs_evidence: true,
   payloads: [
     { keys: registerKeys("langfuse.observation.usage_details"), read: readLangfuseUsage },
@@ -54,4 +56,11 @@ export const LANGFUSE: Dialect = {
     { keys: registerKeys("langfuse.observation.model.parameters"), read: readParameters },
   ],
   failures: [{ keys: registerKeys("langfuse.observation.level"), words: new Set(["error"]) }],
+};
+
+/** An agent has no name but that of its observation. */
+export const LANGFUSE_AGENT: Dialect = {
+  ...LANGFUSE,
+  matches: (_scope, values) => values.first(TYPE) === "agent",
+  names_agent_by_span: true,
 };

@@ -137,6 +137,48 @@ describe("LangSmith's usage", () => {
 });
 
 describe("LangSmith's runs", () => {
+  test("a stream of Anthropic's has lifetimes, model and reason in the message, and tokens too many", () => {
+    const written = { ephemeral_5m_input_tokens: 200, ephemeral_1h_input_tokens: 100 };
+    const kwargs = {
+      id: "msg_4",
+      additional_kwargs: { model: "claude-sonnet-4-5-20250929", stop_reason: "end_turn" },
+      response_metadata: {
+        model_provider: "anthropic",
+        usage: { cache_read_input_tokens: 2000, cache_creation: written },
+      },
+      usage_metadata: {
+        input_tokens: 2325,
+        output_tokens: 61,
+        total_tokens: 2386,
+        input_token_details: { cache_read: 2000, cache_creation: 300 },
+        output_token_details: {},
+      },
+    };
+    const id = ["langchain_core", "messages", "AIMessageChunk"];
+    const span = normalizeRun({
+      ...RUN,
+      "langsmith.metadata.ls_provider": "anthropic",
+      "langsmith.metadata.ls_model_name": "claude-sonnet-4-5",
+      "gen_ai.completion": JSON.stringify({ generations: [[{ message: { id, kwargs } }]] }),
+    });
+    expect(span).toMatchObject({
+      response_id: "msg_4",
+      response_model: "claude-sonnet-4-5-20250929",
+      finish_reason: "stop",
+      streaming: true,
+      usage_status: "estimated",
+      tokens: byClass({
+        input_uncached: 25,
+        cache_read: 2000,
+        cache_write: 0,
+        cache_write_5m: 200,
+        cache_write_1h: 100,
+        output_text: 61,
+      }),
+    });
+    expect(span.reason).toContain("first tokens of a stream twice");
+  });
+
   test("a LangChain run that overwrote its parent has everything in the answer", () => {
     const span = normalizeRun({
       ...RUN,

@@ -143,6 +143,20 @@ describe("@mastra/otel-exporter", () => {
 });
 
 describe("@mastra/arize", () => {
+  test("the parameters name the model of the request, the attribute that of the answer", () => {
+    const span = spanOf("model_generation", {
+      "openinference.span.kind": "LLM",
+      "llm.model_name": "gpt-5-mini-2025-08-07",
+      "llm.invocation_parameters": '{"model":"gpt-5-mini"}',
+      "llm.token_count.prompt": 1500,
+      "llm.token_count.completion": 500,
+    });
+    expect(span).toMatchObject({
+      request_model: "gpt-5-mini",
+      response_model: "gpt-5-mini-2025-08-07",
+    });
+  });
+
   const LLM = { "openinference.span.kind": "LLM", "llm.model_name": "gpt-5-mini" };
 
   test("model_generation sums up its calls: how many is not known", () => {

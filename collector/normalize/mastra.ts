@@ -69,6 +69,11 @@ function readMetadata(metadata: Json): PayloadFacts | undefined {
   };
 }
 
+/** The request's parameters, beside which the Arize exporter names the model of the answer. */
+function readParameters(parameters: Json): PayloadFacts {
+  return { request_model: at(parameters, "model") };
+}
+
 /** The provider's answer, which only the step around a call has: its usage is that of the call. */
 function readBody(body: Json): PayloadFacts {
   return { response_id: firstOf(at(body, "id"), at(body, "responseId")) };
@@ -84,6 +89,7 @@ export const MASTRA: Dialect = {
   needs_evidence: true,
   payloads: [
     { keys: registerKeys("metadata"), read: readMetadata },
+    { keys: registerKeys("llm.invocation_parameters"), read: readParameters },
     { keys: registerKeys("mastra.metadata.body"), read: readBody },
   ],
 };

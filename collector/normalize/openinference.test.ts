@@ -172,6 +172,78 @@ describe("OpenInference, OpenAI", () => {
     });
   });
 
+  test("LangChain's details beat its own estimate of the totals", () => {
+    const span = normalizeFrom("@arizeai/openinference-instrumentation-langchain", {
+      "openinference.span.kind": "LLM",
+      "llm.model_name": "gpt-5-mini",
+      "output.mime_type": JSON_TYPE,
+      "output.value": JSON.stringify({
+        generations: [
+          [
+            {
+              message: {
+                kwargs: {
+                  usage_metadata: {
+                    input_tokens: 1500,
+                    output_tokens: 500,
+                    total_tokens: 2000,
+                    input_token_details: { cache_read: 1024 },
+                    output_token_details: { reasoning: 448 },
+                  },
+                },
+              },
+            },
+          ],
+        ],
+        llmOutput: { estimatedTokenUsage: { promptTokens: 1500, completionTokens: 500 } },
+      }),
+    });
+    expect(span.usage_status).toBe("reported");
+    expect(tokensOf(span)).toEqual({
+      input_uncached: 476,
+      cache_read: 1024,
+      output_text: 52,
+      output_reasoning: 448,
+    });
+  });
+
+  test("openai-agents lists the answer of a chat completion: id, model and counts are in it", () => {
+    const span = normalizeFrom("@arizeai/openinference-instrumentation-openai-agents", {
+      "openinference.span.kind": "LLM",
+      "llm.system": "openai",
+      "llm.model_name": "gpt-5-mini",
+      "llm.finish_reason": "stop",
+      "output.mime_type": JSON_TYPE,
+      "output.value": JSON.stringify([
+        { ...answer, choices: [{ finish_reason: "tool_calls" }], service_tier: "default" },
+      ]),
+    });
+    expect(span).toMatchObject({
+      request_model: "gpt-5-mini",
+      response_model: "gpt-5-mini-2025-08-07",
+      response_id: "chatcmpl-1",
+      finish_reason: "tool_call",
+    });
+    expect(tokensOf(span)).toMatchObject({ input_uncached: 476, cache_read: 1024 });
+  });
+
+  test("openai-agents names no model of a response that failed, which is a call all the same", () => {
+    const failed = (message: string): Span =>
+      normalizeOne(
+        { "openinference.span.kind": "LLM", "llm.system": "openai", "llm.provider": "openai" },
+        {
+          scope: { name: "@arizeai/openinference-instrumentation-openai-agents" },
+          span: { kind: 1, status_code: 2, status_message: message },
+        },
+      );
+    const refused = { span_class: "billable", status: "error", provider: "openai" };
+    expect(failed("429 fake 429")).toMatchObject({ ...refused, http_status: 429 });
+    expect(failed('Error streaming response: {"error":"Error: 500 fake"}')).toMatchObject({
+      ...refused,
+      http_status: 500,
+    });
+  });
+
   test("openai-agents has the id and the model of the answer among the parameters", () => {
     const span = normalizeFrom("@arizeai/openinference-instrumentation-openai-agents", {
       "openinference.span.kind": "LLM",
@@ -619,7 +691,7 @@ describe("OpenInference, other emitters", () => {
       expect(tokensOf(span)).toEqual(ANTHROPIC_SPLIT);
     });
 
-    test("of a stream the sum is taken, not the first part that the raw usage keeps", () => {
+    test("of a stream the sum is taken, and of the raw usage how long the cache writes live", () => {
       const span = langchain({
         id: ["langchain_core", "messages", "AIMessageChunk"],
         kwargs: {
@@ -637,7 +709,9 @@ describe("OpenInference, other emitters", () => {
       expect(tokensOf(span)).toEqual({
         input_uncached: 25,
         cache_read: 2000,
-        cache_write: 300,
+        cache_write: 0,
+        cache_write_5m: 200,
+        cache_write_1h: 100,
         output_text: 60,
       });
     });

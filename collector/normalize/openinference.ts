@@ -124,6 +124,9 @@ export const OPENINFERENCE_DIALECTS: readonly Dialect[] = [
       METADATA,
     ],
   }),
+  // Marks nothing as LLM that is no call, and names no model of a response that failed. What ends in
+  // a request for tools it calls "stop".
+  variantOf("openai-agents", /openai[-_]agents/, { needs_evidence: false, answer_tells_end: true }),
   variantOf("google-adk", /google[-_]adk/, { hides_cache_of: GOOGLE }),
   variantOf("vertexai", /vertexai/, {
     fields: extendKeys(FIELDS, { provider: ["llm.system"] }),

@@ -7,6 +7,7 @@
  */
 import type { Scope } from "../../schemas/span.ts";
 import { type Dialect, extendKeys, ORDINARY, withoutKeys } from "./dialect.ts";
+import { OTEL_GENAI_EVENT } from "./otel-genai-event.ts";
 import { OPERATION_KINDS, OTEL_FIELDS, OTEL_USAGE } from "./otel-genai.ts";
 import { registerKeys, type SlotValues } from "./slots.ts";
 import { readFlag } from "./values.ts";
@@ -66,6 +67,24 @@ const OPENLIT_JS: Dialect = {
   name: "openlit-js",
   matches: (scope) => scope.name.startsWith("@openlit/"),
   estimate: estimateStreamJs,
+};
+
+/** An event does not say whether the answer was streamed, so it may repeat the guess of its span. */
+function estimateEvent(values: SlotValues, provider: string): string | undefined {
+  if (values.has(PROVIDER_COUNTS) || (provider !== "anthropic" && TELLS_IN_STREAMS.has(provider))) {
+    return undefined;
+  }
+  return "this instrumentation estimates streams and its events do not tell which calls are";
+}
+
+/** The event beside each span, with the two totals of that span and no count of the cache. */
+export const OPENLIT_EVENT: Dialect = {
+  ...OPENLIT,
+  matches: (scope, values) =>
+    scope.name.startsWith("openlit") && OTEL_GENAI_EVENT.matches(scope, values),
+  kinds: OTEL_GENAI_EVENT.kinds,
+  hides_cache_of: "all",
+  estimate: estimateEvent,
 };
 
 /** Most particular first. */

@@ -8,6 +8,13 @@
 import { type Dialect, type FieldKeys, kindsOf, ORDINARY, type UsageKeys } from "./dialect.ts";
 import { registerKeys } from "./slots.ts";
 
+/** Of streamed answers alone: the first chunk of any other is its end. */
+const TIME_TO_FIRST_CHUNK = registerKeys(
+  "gen_ai.response.time_to_first_chunk",
+  "gen_ai.client.operation.time_to_first_chunk",
+  "gen_ai.client.inference.time_to_first_chunk",
+);
+
 export const OTEL_FIELDS: FieldKeys = {
   operation: registerKeys("gen_ai.operation.name"),
   provider: registerKeys("gen_ai.provider.name", "gen_ai.system"),
@@ -26,14 +33,11 @@ export const OTEL_FIELDS: FieldKeys = {
   ),
   region: registerKeys("spanledger.region"),
   streaming: registerKeys("gen_ai.request.stream", "gen_ai.request.is_stream"),
+  of_streams: TIME_TO_FIRST_CHUNK,
   error_type: registerKeys("error.type"),
   error_message: registerKeys("error.message"),
   http_status: registerKeys("http.response.status_code", "http.status_code"),
-  ttft_s: registerKeys(
-    "gen_ai.response.time_to_first_chunk",
-    "gen_ai.client.operation.time_to_first_chunk",
-    "gen_ai.client.inference.time_to_first_chunk",
-  ),
+  ttft_s: TIME_TO_FIRST_CHUNK,
   ttft_ms: [],
   first_token_at: [],
   user_id: registerKeys(

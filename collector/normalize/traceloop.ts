@@ -110,6 +110,13 @@ const TRACELOOP_JS: Dialect = {
   estimate: estimateStream,
 };
 
+/** The callbacks of LangChain pass on what it knows: a stream without usage has none. */
+const TRACELOOP_JS_LANGCHAIN: Dialect = {
+  ...TRACELOOP_JS,
+  matches: (scope) => scope.name === "@traceloop/instrumentation-langchain",
+  estimate: null,
+};
+
 const PYTHON = "opentelemetry.instrumentation.";
 const CALLS = [
   ...OTEL_FIELDS.operation,
@@ -156,6 +163,7 @@ const TRACELOOP_AGENT: Dialect = {
 /** Most particular first. */
 export const TRACELOOP_DIALECTS: readonly Dialect[] = [
   TRACELOOP_AGENT,
+  TRACELOOP_JS_LANGCHAIN,
   TRACELOOP_JS,
   TRACELOOP_PYTHON_GOOGLE,
   OTEL_PYTHON_GOOGLE,

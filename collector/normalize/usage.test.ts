@@ -126,9 +126,9 @@ describe("what providers counted", () => {
     ],
     [
       "zeros, which are numbers",
-      { input: 0, read: 0, write: 0, output: 0, reasoning: 0 },
+      { input: 5, read: 0, write: 0, output: 0, reasoning: 0 },
       "reported",
-      { input_uncached: 0, cache_read: 0, cache_write: 0, output_text: 0, output_reasoning: 0 },
+      { input_uncached: 5, cache_read: 0, cache_write: 0, output_text: 0, output_reasoning: 0 },
     ],
     ["only input, as of embeddings", { input: 16 }, "reported", { input_uncached: 16 }],
     ["only the cache", { read: 1024 }, "reported", { cache_read: 1024 }],

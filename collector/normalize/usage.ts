@@ -3,7 +3,7 @@
  * dialects.md sections 1.3 to 1.6). Nothing is clamped: `max(0, input - cache)` loses real tokens
  * wherever an emitter's input excludes the cache. Absent stays null, zero stays zero.
  */
-import type { UsageStatus } from "../../schemas/span.ts";
+import type { Span, UsageStatus } from "../../schemas/span.ts";
 import { CLASS_INDEX, TOKEN_CLASSES, type TokenClass } from "../../schemas/tokens.ts";
 import { type Dialect, includesProvider, type UsageKeys } from "./dialect.ts";
 import type { SentCounts } from "./payload.ts";
@@ -86,7 +86,7 @@ const COUNTS_TOOL_PROMPTS: ReadonlySet<string> = new Set(["google", "vertex"]);
 export function splitUsage(
   values: SlotValues,
   rules: UsageRules,
-  { provider, operation }: { readonly provider: string; readonly operation: string },
+  { provider, operation, status }: Pick<Span, "provider" | "operation" | "status">,
   payload: PayloadCounts | undefined,
 ): Usage {
   const usage: Usage = {
@@ -98,17 +98,23 @@ export function splitUsage(
   const sent = readSent(values, rules, payload, usage);
   usage.web_searches = sent.web_search ?? 0;
   if (!TOKEN_NAMES.some((name) => sent[name] !== undefined)) return usage;
+  if (status !== "error" && isNothing(sent)) {
+    usage.notes.push("an answer takes tokens: the zeros sent stand for counts that were lost");
+    return usage;
+  }
   // Where one count is no count, the others are not the whole of the call.
   usage.status = usage.notes.length === 0 ? "reported" : "estimated";
   if (payload?.counts.note !== undefined) derive(usage, payload.counts.note);
   if (payload?.counts.is_estimate === true) usage.status = "estimated";
   const has_cache = inputIncludesCache(sent, rules, provider, usage);
   const has_reasoning = outputIncludesReasoning(sent, rules, provider, has_cache, usage);
+  addCacheWrites(sent, has_cache, usage);
   addToolPrompts(sent, provider, has_cache, has_reasoning, usage);
   splitInput(sent, has_cache, usage);
   splitOutput(sent, has_reasoning, usage);
   if (payload?.is_whole !== true && !UNCACHED_OPERATIONS.has(operation)) {
     noteDoubts(sent, values, rules, provider, usage);
+    noteUnexplainedTotal(sent, usage);
   }
   return usage;
 }
@@ -142,6 +148,12 @@ function readEach(read: (name: keyof UsageKeys) => PresentValue | undefined, usa
     sent[name] = count === "invalid" ? undefined : count;
   }
   return sent;
+}
+
+/** Whether input and output were both sent and no count is above zero. */
+function isNothing(sent: Sent): boolean {
+  if (sent.output !== 0 || (sent.input ?? sent.input_uncached) !== 0) return false;
+  return TOKEN_NAMES.every((name) => (sent[name] ?? 0) === 0);
 }
 
 /** All that the cache served and took. */
@@ -214,6 +226,18 @@ function outputIncludesReasoning(
   if (!includesProvider(rules.output_excludes_reasoning_of, provider)) return true;
   derive(usage, "the output of this instrumentation excludes reasoning");
   return false;
+}
+
+/** Cache writes that nobody sent: what the input holds beside the cached and the uncached tokens. */
+function addCacheWrites(sent: Sent, has_cache: boolean, usage: Usage): void {
+  const { input, input_uncached, cache_read } = sent;
+  if (!has_cache || input === undefined || input_uncached === undefined) return;
+  const writes = [sent.cache_write, sent.cache_write_5m, sent.cache_write_1h];
+  if (cache_read === undefined || writes.some((count) => count !== undefined)) return;
+  const rest = input - input_uncached - cache_read;
+  if (rest <= 0) return;
+  sent.cache_write = rest;
+  derive(usage, "the input sent holds more than was uncached or read: the cache writes");
 }
 
 /** Prompts of tools that only the total tells of, where a provider counts them apart. */
@@ -338,6 +362,15 @@ function noteDoubts(
     usage.status = "estimated";
     usage.notes.push(doubt);
   }
+}
+
+/** A total above its parts holds tokens that were billed and that no count tells of. */
+function noteUnexplainedTotal({ input, output, total }: Sent, usage: Usage): void {
+  if (total === undefined || input === undefined || output === undefined) return;
+  const told = usage.tokens.reduce<number>((sum, count) => sum + (count ?? 0), 0);
+  if (total <= told || usage.status === "estimated") return;
+  usage.status = "estimated";
+  usage.notes.push("the total sent exceeds its parts: cached or other tokens are kept back");
 }
 
 function hiddenCache(sent: Sent, rules: UsageRules, provider: string): string | undefined {

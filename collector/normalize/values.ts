@@ -104,3 +104,8 @@ export function readFirstWord(value: PresentValue | undefined): string | undefin
   }
   return readText(value)?.split(", ", 1)[0];
 }
+
+/** The last entry of such a list, where it has an entry for each chunk of a stream. */
+export function readLastWord(value: PresentValue | undefined): string | undefined {
+  return Array.isArray(value) ? readText(value.at(-1) ?? undefined) : readFirstWord(value);
+}

@@ -489,6 +489,29 @@ describe("v7, @ai-sdk/otel", () => {
   const METADATA = metadataOf({ anthropic: { usage: RAW_ANTHROPIC, serviceTier: "standard" } });
   const FULL = { "ai.usage.inputTokenDetails.noCacheTokens": 25 };
 
+  test("the time to a first chunk tells that the answer was streamed", () => {
+    const first_chunk = { "gen_ai.client.operation.time_to_first_chunk": 0.05 };
+    const span = spanOf("chat", 3, MODEL, USAGE, first_chunk);
+    expect(span).toMatchObject({ streaming: true, ttft_ns: 50_000_000n });
+    expect(spanOf("chat", 3, MODEL, USAGE).streaming).toBeNull();
+  });
+
+  test("of an object the cache writes are kept back: the input is only an estimate", () => {
+    const { "gen_ai.usage.cache_creation.input_tokens": _, ...rest } = USAGE;
+    const span = spanOf("chat", 3, MODEL, rest, { "gen_ai.output.type": "json" });
+    expect(span).toMatchObject({
+      tokens: byClass({ input_uncached: 325, cache_read: 2000, output_text: 60 }),
+      usage_status: "estimated",
+      reason: expect.stringContaining("hides cache writes") as string,
+    });
+    expect(spanOf("chat", 3, MODEL, rest, FULL)).toMatchObject({
+      tokens: ANTHROPIC_WITHOUT_LIFETIMES,
+      usage_status: "derived",
+    });
+    const openai = { ...rest, "gen_ai.provider.name": "openai" };
+    expect(spanOf("chat", 3, MODEL, openai).usage_status).toBe("reported");
+  });
+
   test("by default the input holds the cache", () => {
     expect(spanOf("chat", 3, MODEL, USAGE)).toMatchObject({
       span_class: "billable",
@@ -557,6 +580,24 @@ describe("v7, @ai-sdk/otel", () => {
 });
 
 describe("whose call it is, and how it went", () => {
+  test("the runtime context of v7 names user and session", () => {
+    const attributes = {
+      "gen_ai.operation.name": "invoke_agent",
+      "ai.settings.context.userId": "user-1",
+      "ai.settings.context.sessionId": "sess-1",
+    };
+    const span = normalizeOne(attributes, { scope: { name: "gen_ai", version: "" } });
+    expect(span).toMatchObject({ user_id: "user-1", session_id: "sess-1" });
+    const context = { "ai.settings.context.user_id": "user-2" };
+    expect(callOf("ai.generateText.doGenerate", OPENAI, context).user_id).toBe("user-2");
+  });
+
+  test("a stream of an object has its first chunk under a name of its own", () => {
+    const first_chunk = { "ai.stream.msToFirstChunk": 58.5 };
+    const span = callOf("ai.streamObject.doStream", OPENAI, first_chunk);
+    expect(span).toMatchObject({ streaming: true, ttft_ns: 58_500_000n });
+  });
+
   test("the application's metadata names user and session, the function id the agent", () => {
     const span = callOf("ai.generateText.doGenerate", OPENAI, {
       "ai.telemetry.metadata.userId": "user-1",

@@ -7,10 +7,16 @@
  */
 import { type Dialect, extendKeys, kindsOf, ORDINARY } from "./dialect.ts";
 import { OPERATION_KINDS, OTEL_FIELDS, OTEL_USAGE } from "./otel-genai.ts";
-import { registerKeys } from "./slots.ts";
+import { registerKeys, type SlotValues } from "./slots.ts";
 import { readProviderMetadata } from "./vercel-metadata.ts";
 
 const OPERATION = registerKeys("ai.operationId");
+
+/** Where the application's own words stand: its metadata up to v6, its runtime context from v7 on. */
+function keysOfApplication(...words: string[]): string[] {
+  const places = ["ai.telemetry.metadata.", "ai.settings.context."];
+  return places.flatMap((place) => words.map((word) => place + word));
+}
 
 const FIELDS = extendKeys(OTEL_FIELDS, {
   // What the tables below do not list is judged by it, never by its model alone.
@@ -20,18 +26,19 @@ const FIELDS = extendKeys(OTEL_FIELDS, {
   response_model: ["ai.response.model"],
   response_id: ["ai.response.id"],
   finish_reason: ["ai.response.finishReason"],
-  ttft_ms: ["ai.response.msToFirstChunk"],
-  user_id: ["ai.telemetry.metadata.userId", "ai.telemetry.metadata.user_id"],
-  session_id: [
-    "ai.telemetry.metadata.sessionId",
-    "ai.telemetry.metadata.session_id",
-    "ai.telemetry.metadata.conversationId",
-    "ai.telemetry.metadata.conversation_id",
-    "ai.telemetry.metadata.threadId",
-    "ai.telemetry.metadata.thread_id",
-    "ai.telemetry.metadata.chatId",
-    "ai.telemetry.metadata.chat_id",
-  ],
+  // Streams of text, then of objects.
+  ttft_ms: ["ai.response.msToFirstChunk", "ai.stream.msToFirstChunk"],
+  user_id: keysOfApplication("userId", "user_id"),
+  session_id: keysOfApplication(
+    "sessionId",
+    "session_id",
+    "conversationId",
+    "conversation_id",
+    "threadId",
+    "thread_id",
+    "chatId",
+    "chat_id",
+  ),
   agent_name: ["ai.telemetry.functionId"],
 });
 
@@ -119,10 +126,20 @@ export const VERCEL_AI_4: Dialect = {
   hides_reasoning_of: new Set(["google", "vertex", "xai"]),
 };
 
+const WRITES_CACHE: ReadonlySet<string> = new Set(["anthropic", "bedrock", "vertex"]);
+
+/** v7 leaves the writes of `generateObject` out, which the input holds; of text it sends them, or 0. */
+function missesWrites(values: SlotValues, provider: string): string | undefined {
+  const is_split = values.has(USAGE.cache_read) && !values.has(USAGE.cache_write);
+  if (!is_split || !WRITES_CACHE.has(provider) || values.has(DETAILS)) return undefined;
+  return "this instrumentation hides cache writes of objects: they are taken as uncached";
+}
+
 /** `@ai-sdk/otel`: the conventions, and with its options the details of v6 beside them. */
 export const VERCEL_AI_7: Dialect = {
   ...VERCEL_AI_6,
   name: "vercel-ai-7",
   matches: (scope) => scope.name === "gen_ai",
   kinds: [OPERATION_KINDS],
+  estimate: missesWrites,
 };

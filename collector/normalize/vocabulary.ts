@@ -72,7 +72,10 @@ const NOT_PROVIDERS: ReadonlySet<string> = new Set([
 const MODEL_FAMILIES: readonly (readonly [RegExp, string])[] = [
   [/^(gpt-|o[1345](-|$)|chatgpt-|text-embedding-(3|ada))/, "openai"],
   [/^claude-/, "anthropic"],
-  [/^([a-z-]{2,6}\.)?(anthropic|amazon|meta|cohere|ai21|mistral|deepseek|writer)\.[a-z]/, "bedrock"],
+  [
+    /^([a-z-]{2,6}\.)?(anthropic|amazon|meta|cohere|ai21|mistral|deepseek|writer)\.[a-z]/,
+    "bedrock",
+  ],
   [/^gemini-/, "google"],
 ];
 

@@ -5,20 +5,25 @@
  * Invariant: decisions are a function of the spans that are stored, so doing it twice, in any order
  * and after any crash gives the same; only who saw fewer spans could be wrong, and loses by version.
  */
-import { messageOf } from "../../schemas/errors.ts";
 import type { Candidate, Decision } from "../../schemas/ledger.ts";
 import { BUCKET_S } from "../../schemas/record.ts";
 import type { Engine } from "../../clickhouse/engine.ts";
+import { nameOf, type StoredCandidate } from "./candidates.ts";
+import { type Group, GroupReader, MAX_GROUP_ROWS } from "./group.ts";
 import {
   type Batch,
+  type Bucket,
+  type Contested,
+  type ContestedTrace,
   DecisionStore,
-  type StoredCandidate,
   type StoredDecision,
   storeDecision,
-  type TraceKey,
   type Window,
   withdrawDecision,
 } from "./store.ts";
+
+export { SettleLoop } from "./settle.ts";
+export type { Bucket } from "./store.ts";
 
 export interface ResolverOptions {
   /** The counting rules: decisions by key. */
@@ -38,53 +43,116 @@ export interface ResolverOptions {
 
 export type ResolverEvent =
   | { readonly kind: "resolved"; readonly decisions: number; readonly duration_ms: number }
-  | { readonly kind: "failed"; readonly message: string };
+  | { readonly kind: "failed"; readonly message: string }
+  /** A trace that stays as its spans say. */
+  | { readonly kind: "left_out"; readonly message: string };
 
-/** A bucket of a project: its start, Unix seconds. */
-export type Bucket = readonly [project_id: string, start_s: number];
+/** Rows of traces that are decided together; the rest of a large batch follows. */
+const MAX_CHUNK_ROWS = 100_000;
+/** Traces of the same. */
+const MAX_CHUNK_TRACES = 20_000;
+/** Ranges of time that one batch is decided by; one with more is taken as a whole. */
+const MAX_RANGES = 32;
+/** Rounds that may fail while the engine answers until the traces at fault are left out. */
+const MAX_FAILED_ROUNDS = 4;
+/** Names of traces left out that are remembered. */
+const MAX_LEFT_OUT = 10_000;
 
-/** Times a set of traces may grow by twins of twins before it is taken as it is. */
-const MAX_HOPS = 8;
-/** Traces decided together; the rest of a large batch follows. */
-const MAX_TRACES = 5_000;
+/** What one call is about: where spans are looked for, and whether it may be a repetition. */
+interface Round {
+  /** How far a change reaches. */
+  readonly window: Window;
+  /** What spans within reach see. */
+  readonly sight: Window;
+  readonly reader: GroupReader;
+  readonly version: number;
+  readonly is_repeat: boolean;
+  /** Whether traces that cannot be decided are left out, so that others are. */
+  readonly is_last_try: boolean;
+}
 
 /** The resolver of one engine. Its rounds never overlap. */
 export class Resolver {
   readonly #store: DecisionStore;
   readonly #options: ResolverOptions;
+  readonly #started_ms: number;
   #queue: Promise<unknown> = Promise.resolve();
+  /** Whether batches may be what was decided before a crash. */
+  #is_recovering = true;
+  #last_sequence = -1;
+  #has_listed_promoted = false;
+  readonly #failed_rounds = { batch: 0, waiting: 0 };
+  /** Traces that could not be decided. */
+  readonly #left_out = new Set<string>();
 
   constructor(engine: Engine, options: ResolverOptions) {
     this.#store = new DecisionStore(engine, options.session_dialects);
     this.#options = options;
+    this.#started_ms = options.now_ms();
   }
 
-  /** Decides the calls that the inserted spans bear on; resolves with the buckets that changed. */
+  /**
+   * Decides the calls that the inserted spans bear on; resolves with the buckets that changed. Of a
+   * batch that may have been decided before, with all that its decisions are in: they may have been
+   * stored and not been marked.
+   */
   resolveBatch(batch: Batch): Promise<Bucket[]> {
-    return this.#enqueue(async () => {
-      const window = this.#widen(batch);
-      const traces = await this.#store.findContested(batch, window);
-      return this.#resolve(traces, window);
+    return this.#enqueue("batch", async (is_last_try) => {
+      const is_repeat = await this.#mayRepeat(batch);
+      const version = await this.#store.readTime();
+      let buckets: Bucket[] = [];
+      for (const part of splitByTime(batch, this.#options.window_s)) {
+        const window = this.#widen(part);
+        const sight = this.#widen(window);
+        const contested = await this.#store.findContested(part, window, sight);
+        const reader = this.#makeReader(sight, contested);
+        const round = { window, sight, reader, version, is_repeat, is_last_try };
+        for (const trace of contested.traces) this.#left_out.delete(nameOf(trace));
+        buckets = buckets.concat(await this.#resolve(contested.traces, round));
+      }
+      this.#last_sequence = batch.last_sequence;
+      return buckets;
     });
   }
 
   /** Decides the waiting aggregates of traces that have settled. */
   resolveWaiting(): Promise<Bucket[]> {
-    return this.#enqueue(async () => {
-      const waiting = await this.#store.findWaiting();
-      const buckets: Bucket[] = [];
+    return this.#enqueue("waiting", async (is_last_try) => {
+      const version = await this.#store.readTime();
+      // What was decided last before a crash may not have been marked.
+      let buckets = this.#has_listed_promoted ? [] : await this.#store.findPromoted();
+      const waiting = await this.#store.findWaiting(this.#options.settle_ms);
+      const open = waiting.filter((trace) => !this.#left_out.has(nameOf(trace)));
       // By day: together they could span the whole of what is kept.
-      for (const traces of groupByDay(waiting)) {
+      for (const traces of groupByDay(open)) {
         const from_s = Math.min(...traces.map((trace) => trace.from_s));
-        const to_s = Math.max(...traces.map((trace) => trace.to_s)) + 1;
-        buckets.push(...(await this.#resolve(traces, this.#widen({ from_s, to_s }))));
+        const to_s = Math.max(...traces.map((trace) => trace.to_s));
+        const window = this.#widen({ from_s, to_s });
+        const sight = this.#widen(window);
+        const reader = this.#makeReader(sight);
+        const round = { window, sight, reader, version, is_repeat: false, is_last_try };
+        const keys = traces.map((trace) => ({ ...trace, span_rows: 0 }));
+        buckets = buckets.concat(await this.#resolve(keys, round));
       }
+      this.#has_listed_promoted = true;
       return buckets;
     });
   }
 
-  async #enqueue<Result>(run: () => Promise<Result>): Promise<Result> {
-    const turn = this.#queue.then(run);
+  async #enqueue<Result>(
+    kind: "batch" | "waiting",
+    run: (is_last_try: boolean) => Promise<Result>,
+  ): Promise<Result> {
+    const turn = this.#queue.then(async () => {
+      try {
+        const result = await run(this.#failed_rounds[kind] >= MAX_FAILED_ROUNDS);
+        this.#failed_rounds[kind] = 0;
+        return result;
+      } catch (error) {
+        this.#failed_rounds[kind] += 1;
+        throw error;
+      }
+    });
     this.#queue = turn.catch(() => {});
     return turn;
   }
@@ -94,100 +162,102 @@ export class Resolver {
     return { from_s: Math.max(from_s - window_s, 0), to_s: to_s + window_s };
   }
 
-  async #resolve(traces: readonly TraceKey[], window: Window): Promise<Bucket[]> {
+  #makeReader(sight: Window, contested?: Contested): GroupReader {
+    return new GroupReader(this.#store, this.#options.session_dialects, sight, contested);
+  }
+
+  /** Whether the batch may have been decided before: by this process, or by the one before it. */
+  async #mayRepeat(batch: Batch): Promise<boolean> {
+    if (batch.first_sequence <= this.#last_sequence) return true;
+    if (!this.#is_recovering) return false;
+    const arrived_ms = await this.#store.findOldestArrival(batch);
+    // Rows come in the order of their arrival: from the first that is younger than we are, all are.
+    this.#is_recovering = arrived_ms < this.#started_ms;
+    return this.#is_recovering;
+  }
+
+  async #resolve(traces: readonly ContestedTrace[], round: Round): Promise<Bucket[]> {
     const buckets = new Map<string, Bucket>();
-    const todo = new Map(traces.map((trace) => [nameOf(trace), trace]));
-    while (todo.size > 0) {
+    const done = new Set<string>();
+    const todo = splitIntoChunks(traces);
+    for (let chunk = todo.pop(); chunk !== undefined; chunk = todo.pop()) {
+      const open = chunk.filter((trace) => !done.has(nameOf(trace)));
+      if (open.length === 0) continue;
       const started_ms = this.#options.now_ms();
-      const first = [...todo.values()].slice(0, MAX_TRACES);
-      const { candidates, members } = await this.#readGroup(first, window);
-      // What came along is decided with these, once.
-      for (const trace of [...first, ...members]) todo.delete(nameOf(trace));
-      const changed = await this.#decide(candidates, members, window);
-      for (const [project_id, start_s] of changed) {
-        buckets.set(`${start_s} ${project_id}`, [project_id, start_s]);
+      const group = await this.#readGroup(open, round);
+      if (group === undefined) {
+        const [only, other] = open;
+        if (other === undefined && only !== undefined) this.#leaveOut(only);
+        else todo.push(open.slice(0, open.length >> 1), open.slice(open.length >> 1));
+        continue;
       }
+      // What came along is decided with these, once.
+      for (const trace of [...open, ...group.decided]) done.add(nameOf(trace));
+      const { touched, changes } = await this.#decide(group, round);
+      for (const bucket of touched) buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
       const duration_ms = this.#options.now_ms() - started_ms;
-      this.#options.observe({ kind: "resolved", decisions: changed.length, duration_ms });
+      this.#options.observe({ kind: "resolved", decisions: changes, duration_ms });
     }
     return [...buckets.values()];
   }
 
-  /** The spans of the traces, and of all traces that share a response or a session with them. */
-  async #readGroup(
-    traces: readonly TraceKey[],
-    window: Window,
-  ): Promise<{ candidates: StoredCandidate[]; members: TraceKey[] }> {
-    const members = new Map<string, TraceKey>();
-    const candidates: StoredCandidate[] = [];
-    const asked = new Set<string>();
-    let next: readonly TraceKey[] = traces;
-    for (let hop = 0; hop < MAX_HOPS && next.length > 0; hop += 1) {
-      for (const trace of next) members.set(nameOf(trace), trace);
-      const found = await this.#store.readCandidates(next, window);
-      candidates.push(...found);
-      const neighbours = await this.#findNeighbours(found, asked, window);
-      next = neighbours.filter((trace) => !members.has(nameOf(trace)));
+  /** The group of the traces; undefined when it cannot be had and they are tried apart. */
+  async #readGroup(traces: readonly ContestedTrace[], round: Round): Promise<Group | undefined> {
+    if (traces.some(({ span_rows }) => span_rows > MAX_GROUP_ROWS)) return undefined;
+    try {
+      return await round.reader.read(traces);
+    } catch (error) {
+      if (!round.is_last_try) throw error;
+      // An engine that is away is no fault of the traces.
+      await this.#store.readTime();
+      return undefined;
     }
-    return { candidates, members: [...members.values()] };
   }
 
-  async #findNeighbours(
-    found: readonly StoredCandidate[],
-    asked: Set<string>,
-    window: Window,
-  ): Promise<TraceKey[]> {
-    const { session_dialects } = this.#options;
-    const responses = new Set<string>();
-    const sessions = new Set<string>();
-    for (const { span_class, dialect, response_id, session_id } of found) {
-      if (span_class === "billable" && response_id !== "") responses.add(response_id);
-      const is_shared = span_class === "aggregate" || session_dialects.includes(dialect);
-      if (is_shared && session_id !== "") sessions.add(session_id);
-    }
-    const projects = [...new Set(found.map(({ project_id }) => project_id))];
-    const new_responses = takeNew("response", responses, asked);
-    const new_sessions = takeNew("session", sessions, asked);
-    return [
-      ...(new_responses.length > 0
-        ? await this.#store.findTwins(projects, new_responses, window)
-        : []),
-      ...(new_sessions.length > 0
-        ? await this.#store.findSessions(projects, new_sessions, window)
-        : []),
-    ];
+  /** A trace that is too large stays as its spans say: nothing behind it must wait for it. */
+  #leaveOut(trace: ContestedTrace): void {
+    if (this.#left_out.size < MAX_LEFT_OUT) this.#left_out.add(nameOf(trace));
+    this.#options.observe({
+      kind: "left_out",
+      message: `trace ${trace.trace_id} of project ${trace.project_id} and what it shares calls with is more than ${MAX_GROUP_ROWS} spans, or cannot be read: its spans are counted as they are`,
+    });
   }
 
-  /** Decides whole groups and stores what is new; answers the bucket of each change. */
+  /** Decides a group and stores what is new; answers the buckets that may have changed by it. */
   async #decide(
-    candidates: readonly StoredCandidate[],
-    members: readonly TraceKey[],
-    window: Window,
-  ): Promise<Bucket[]> {
-    const stored = await this.#store.readDecisions(members, window);
+    { candidates, decided }: Group,
+    { window, sight, version, is_repeat }: Round,
+  ): Promise<{ touched: Bucket[]; changes: number }> {
+    const stored = await this.#store.readDecisions(decided, sight);
+    const before = new Map(stored.map((row) => [`${keyOf(row)} ${row.project_id}`, row]));
+    const names = new Set(decided.map((trace) => nameOf(trace)));
     const changes: StoredDecision[] = [];
-    const versions: number[] = [];
-    for (const [project_id, own] of groupByProject(candidates)) {
-      const seen = latestArrivals(own);
-      const now_ms = this.#options.now_ms();
-      const decisions = this.#options.decide(
-        own,
-        (trace_id) => now_ms - (seen.of_trace.get(trace_id) ?? 0) >= this.#options.settle_ms,
-      );
-      const before = new Map(
-        stored
-          .filter((row) => row.project_id === project_id && row.counted !== "default")
-          .map((row) => [`${row.start_ns} ${row.trace_id} ${row.span_id}`, row]),
-      );
+    for (const own of groupByProject(candidates).values()) {
+      const decisions = this.#options.decide(own, this.#judgeSettled(own));
       for (const candidate of own) {
-        const change = changeOf(candidate, decisions.get(candidate.key), before.get(candidate.key));
-        if (change === undefined) continue;
-        changes.push(change);
-        versions.push(seen.of_group(candidate.trace_id));
+        if (!names.has(nameOf(candidate)) || !isWithin(window, candidate.start_ns)) continue;
+        const known = before.get(`${candidate.key} ${candidate.project_id}`);
+        const change = changeOf(candidate, decisions.get(candidate.key), known);
+        if (change !== undefined) changes.push(change);
       }
     }
-    await this.#store.writeDecisions(changes, versions);
-    return changes.map(({ project_id, start_ns }) => [project_id, bucketOf(BigInt(start_ns))]);
+    await this.#store.writeDecisions(changes, version);
+    const touched = is_repeat ? [...stored, ...changes] : changes;
+    return {
+      touched: touched.map(({ project_id, start_ns }) => [project_id, bucketOf(BigInt(start_ns))]),
+      changes: changes.length,
+    };
+  }
+
+  /** Whether nothing of a trace has arrived for long enough. */
+  #judgeSettled(candidates: readonly StoredCandidate[]): (trace_id: string) => boolean {
+    const latest = new Map<string, number>();
+    for (const { trace_id, ingested_ms } of candidates) {
+      latest.set(trace_id, Math.max(latest.get(trace_id) ?? 0, ingested_ms));
+    }
+    const { now_ms, settle_ms } = this.#options;
+    const settled_ms = now_ms() - settle_ms;
+    return (trace_id) => (latest.get(trace_id) ?? 0) <= settled_ms;
   }
 }
 
@@ -204,14 +274,45 @@ function groupByDay<Item extends Window>(items: readonly Item[]): Item[][] {
   return [...days.values()];
 }
 
-function nameOf({ project_id, trace_id }: TraceKey): string {
-  return `${trace_id} ${project_id}`;
+/** A batch by ranges of time that do not see each other: one old span must not open years. */
+function splitByTime(batch: Batch, window_s: number): Batch[] {
+  const ordered = (batch.buckets ?? []).toSorted(([, a], [, b]) => a - b);
+  const ranges: { from_s: number; to_s: number; projects: Set<string> }[] = [];
+  for (const [project_id, start_s] of ordered) {
+    const last = ranges.at(-1);
+    const to_s = start_s + BUCKET_S;
+    if (last === undefined || start_s > last.to_s + window_s) {
+      ranges.push({ from_s: start_s, to_s, projects: new Set([project_id]) });
+    } else {
+      last.to_s = to_s;
+      last.projects.add(project_id);
+    }
+  }
+  if (ranges.length <= 1 || ranges.length > MAX_RANGES) return [batch];
+  return ranges.map((range) => ({ ...batch, ...range, projects: [...range.projects] }));
 }
 
-function takeNew(kind: string, values: ReadonlySet<string>, asked: Set<string>): string[] {
-  const fresh = [...values].filter((value) => !asked.has(`${kind} ${value}`));
-  for (const value of fresh) asked.add(`${kind} ${value}`);
-  return fresh;
+function splitIntoChunks(traces: readonly ContestedTrace[]): ContestedTrace[][] {
+  const chunks: ContestedTrace[][] = [];
+  let rows = Infinity;
+  for (const trace of traces) {
+    rows += trace.span_rows;
+    const last = chunks.at(-1);
+    if (last === undefined || rows > MAX_CHUNK_ROWS || last.length >= MAX_CHUNK_TRACES) {
+      chunks.push([trace]);
+      rows = trace.span_rows;
+    } else last.push(trace);
+  }
+  return chunks;
+}
+
+function keyOf({ start_ns, trace_id, span_id }: StoredDecision): string {
+  return `${start_ns} ${trace_id} ${span_id}`;
+}
+
+function isWithin({ from_s, to_s }: Window, start_ns: bigint): boolean {
+  const start_s = start_ns / 1_000_000_000n;
+  return start_s >= from_s && start_s < to_s;
 }
 
 function bucketOf(start_ns: bigint): number {
@@ -229,103 +330,21 @@ function groupByProject(candidates: readonly StoredCandidate[]): Map<string, Sto
   return groups;
 }
 
-/**
- * The latest arrival of each trace, and of all traces that are decided together with it: a decision
- * from fewer spans has an earlier one, whoever writes it last.
- */
-function latestArrivals(candidates: readonly StoredCandidate[]) {
-  const of_trace = new Map<string, number>();
-  const heads = new Map<string, string>();
-  const headOf = (trace_id: string): string => {
-    let head = trace_id;
-    for (let next = heads.get(head); next !== undefined; next = heads.get(head)) head = next;
-    if (head !== trace_id) heads.set(trace_id, head);
-    return head;
-  };
-  const first_with = new Map<string, string>();
-  for (const { trace_id, response_id, session_id, ingested_ms } of candidates) {
-    of_trace.set(trace_id, Math.max(of_trace.get(trace_id) ?? 0, ingested_ms));
-    const links = [
-      ...(response_id === "" ? [] : [`response ${response_id}`]),
-      ...(session_id === "" ? [] : [`session ${session_id}`]),
-    ];
-    for (const link of links) {
-      const other = first_with.get(link);
-      if (other === undefined) first_with.set(link, trace_id);
-      else if (headOf(other) !== headOf(trace_id)) heads.set(headOf(trace_id), headOf(other));
-    }
-  }
-  const of_head = new Map<string, number>();
-  for (const [trace_id, arrival_ms] of of_trace) {
-    const head = headOf(trace_id);
-    of_head.set(head, Math.max(of_head.get(head) ?? 0, arrival_ms));
-  }
-  return { of_trace, of_group: (trace_id: string) => of_head.get(headOf(trace_id)) ?? 0 };
-}
-
 /** What has to be stored so that the decision holds; undefined when it holds already. */
 function changeOf(
   candidate: StoredCandidate,
   decision: Decision | undefined,
   before: StoredDecision | undefined,
 ): StoredDecision | undefined {
-  if (decision === undefined) return before === undefined ? undefined : withdrawDecision(before);
+  if (decision === undefined) {
+    return before === undefined || before.counted === "default"
+      ? undefined
+      : withdrawDecision(before);
+  }
   const after = storeDecision(candidate, decision);
   if (before === undefined) return after;
   const is_same = (Object.keys(after) as (keyof StoredDecision)[]).every(
     (name) => after[name] === before[name],
   );
   return is_same ? undefined : after;
-}
-
-/** Looks again and again for traces that have settled, until stopped. */
-export class SettleLoop {
-  readonly #resolver: Resolver;
-  readonly #interval_ms: number;
-  readonly #mark: (buckets: readonly Bucket[]) => Promise<void>;
-  readonly #observe: (event: ResolverEvent) => void;
-  #stopped = false;
-  #wake: () => void = () => {};
-  #running: Promise<void> = Promise.resolve();
-
-  constructor(
-    resolver: Resolver,
-    interval_ms: number,
-    mark: (buckets: readonly Bucket[]) => Promise<void>,
-    observe: (event: ResolverEvent) => void,
-  ) {
-    this.#resolver = resolver;
-    this.#interval_ms = interval_ms;
-    this.#mark = mark;
-    this.#observe = observe;
-  }
-
-  start(): void {
-    this.#running = this.#loop();
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#wake();
-    await this.#running;
-  }
-
-  async #loop(): Promise<void> {
-    while (!this.#stopped) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, this.#interval_ms);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      if (this.#stopped) return;
-      try {
-        const buckets = await this.#resolver.resolveWaiting();
-        if (buckets.length > 0) await this.#mark(buckets);
-      } catch (error) {
-        this.#observe({ kind: "failed", message: messageOf(error) });
-      }
-    }
-  }
 }

@@ -6,14 +6,37 @@
  */
 import type { Engine, Params } from "../../clickhouse/engine.ts";
 import { loadQuery } from "../../clickhouse/queries.ts";
-import type { Candidate, Decision } from "../../schemas/ledger.ts";
-import type { Signal, SpanClass, UsageStatus } from "../../schemas/span.ts";
+import type { Decision } from "../../schemas/ledger.ts";
+import {
+  type CandidateColumns,
+  candidatesOf,
+  nameOf,
+  type StoredCandidate,
+  type TraceKey,
+} from "./candidates.ts";
 
-/** A trace of a project. */
-export interface TraceKey {
-  readonly project_id: string;
-  readonly trace_id: string;
+/** A trace that the counting rules have to look at, and how many rows it has (0: not known). */
+export interface ContestedTrace extends TraceKey {
+  readonly span_rows: number;
 }
+
+/** What a batch bears on, and the links that its rows are known to have. */
+export interface Contested {
+  readonly batch: Batch;
+  readonly traces: readonly ContestedTrace[];
+  readonly twins: readonly TraceLink[];
+  readonly looks: readonly TraceLink[];
+}
+
+/** What several traces of a project share: a response, a session, or a call's looks. */
+export interface TraceLink {
+  readonly project_id: string;
+  readonly link: string;
+  readonly traces: readonly string[];
+}
+
+/** A bucket of a project: its start, Unix seconds. */
+export type Bucket = readonly [project_id: string, start_s: number];
 
 /** A range of time that spans are looked for in, Unix seconds; `to_s` exclusive. */
 export interface Window {
@@ -26,13 +49,8 @@ export interface Batch extends Window {
   readonly projects: readonly string[];
   readonly first_sequence: number;
   readonly last_sequence: number;
-}
-
-/** A candidate with what the resolver needs beside the rules. */
-export interface StoredCandidate extends Candidate {
-  readonly project_id: string;
-  /** When it arrived, Unix ms. */
-  readonly ingested_ms: number;
+  /** The buckets of the rows; without them the range of time is taken to be full. */
+  readonly buckets?: readonly Bucket[];
 }
 
 /** A decision as stored; 0 for unknown provider calls. */
@@ -50,47 +68,22 @@ export interface StoredDecision {
   readonly user_id: string;
   readonly session_id: string;
   readonly agent_name: string;
+  readonly finish_reason: string;
   readonly reason: string;
   readonly counted_by: string;
 }
 
-interface CandidateRow {
-  readonly project_id: string;
-  readonly start_ns: string;
-  readonly trace_id: string;
-  readonly span_id: string;
-  readonly parent_span_id: string;
-  readonly duration_ns: string;
-  readonly name: string;
-  readonly span_class: SpanClass;
-  readonly signal: Signal;
-  readonly dialect: string;
-  readonly scope_name: string;
-  readonly service_name: string;
-  readonly status: string;
-  readonly provider: string;
-  readonly model: string;
-  readonly response_id: string;
-  readonly usage_status: UsageStatus;
-  readonly known_classes: number;
-  readonly input_known: number;
-  readonly output_known: number;
-  readonly input_total: number;
-  readonly output_total: number;
-  readonly provider_calls: number;
-  readonly cost_status: string;
-  readonly user_id: string;
-  readonly session_id: string;
-  readonly agent_name: string;
-  readonly ingested_ms: string;
-}
-
-/** Suspected twins that one batch may bring in, traces. */
-const MAX_SUSPECT_TRACES = 2_000;
-/** How far from the batch suspected twins are looked for, seconds. */
+/**
+ * Traces that one link may join; one that more traces share says nothing of a call. The queries
+ * answer one more, 1001: an aggregate function takes no limit of 0, as a parameter could be.
+ */
+const MAX_TRACES_PER_LINK = 1_000;
+/** The same of a session, which lasts; the query answers one more, 20001. */
+export const MAX_TRACES_PER_SESSION = 20_000;
+/** How far around the batch suspected twins are looked for, seconds. */
 const SUSPECT_WINDOW_S = 120;
-/** Decisions of one INSERT: their ids are part of the statement. */
-const MAX_DECISIONS_PER_INSERT = 10_000;
+/** Decisions of one INSERT as text, characters: escaping may make four of one. */
+const MAX_INSERT_CHARACTERS = 8 * 1024 ** 2;
 /** Waiting traces taken up in one round. */
 const MAX_WAITING_TRACES = 10_000;
 
@@ -104,130 +97,196 @@ export class DecisionStore {
     this.#session_dialects = session_dialects;
   }
 
-  /** Traces of the batch that the counting rules have to look at, with their twins in other traces. */
-  async findContested(batch: Batch, window: Window): Promise<TraceKey[]> {
-    const params = {
-      projects: batch.projects,
-      from_s: window.from_s,
-      to_s: window.to_s,
-      batch_from_s: batch.from_s,
-      batch_to_s: batch.to_s,
-      first_sequence: batch.first_sequence,
-      last_sequence: batch.last_sequence,
-    };
-    const contested = await this.#select("select_contested_traces", {
-      ...params,
-      session_dialects: this.#session_dialects,
-    });
-    const twins = await this.#select("select_twin_traces", { ...params, response_ids: [] });
-    const suspects = await this.#select("select_suspect_traces", {
-      projects: batch.projects,
-      suspect_from_s: Math.max(batch.from_s - SUSPECT_WINDOW_S, 0),
-      suspect_to_s: batch.to_s + SUSPECT_WINDOW_S,
-      first_sequence: batch.first_sequence,
-      last_sequence: batch.last_sequence,
-      limit: MAX_SUSPECT_TRACES,
-    });
-    return [...contested, ...twins, ...suspects];
+  /** The time of the engine, microseconds: what is read later has all that was inserted before. */
+  async readTime(): Promise<number> {
+    const [row] = await this.#engine.query<{ time_us: number }>(loadQuery("select_engine_time"));
+    return row?.time_us ?? 0;
   }
 
-  /** Traces with another report of these responses. */
+  /** What the counting rules have to look at of a batch; twins are seen as far as `sight`. */
+  async findContested(batch: Batch, window: Window, sight: Window): Promise<Contested> {
+    const [traces, twins, looks] = await Promise.all([
+      this.#engine.query<ContestedTrace>(loadQuery("select_contested_traces"), {
+        ...batchParams(batch),
+        from_s: window.from_s,
+        to_s: window.to_s,
+        session_dialects: this.#session_dialects,
+      }),
+      this.#findLinks("select_twin_traces", {
+        ...batchParams(batch),
+        from_s: sight.from_s,
+        to_s: sight.to_s,
+        response_ids: [],
+      }),
+      this.#findLinks("select_suspect_traces", {
+        projects: batch.projects,
+        suspect_from_s: Math.max(batch.from_s - SUSPECT_WINDOW_S, 0),
+        suspect_to_s: batch.to_s + SUSPECT_WINDOW_S,
+        first_sequence: batch.first_sequence,
+        last_sequence: batch.last_sequence,
+        traces: [],
+      }),
+    ]);
+    const linked = [...twins, ...looks].filter((link) => !isWorn(link));
+    return {
+      batch,
+      twins,
+      looks,
+      traces: [
+        ...traces,
+        ...linked.flatMap(({ project_id, traces: trace_ids }) =>
+          trace_ids.map((trace_id) => ({ project_id, trace_id, span_rows: 0 })),
+        ),
+      ],
+    };
+  }
+
+  /** When the first row of the batch arrived, Unix ms. */
+  async findOldestArrival(batch: Batch): Promise<number> {
+    const [row] = await this.#engine.query<{ arrived_ms: number }>(
+      loadQuery("select_oldest_arrival"),
+      batchParams(batch),
+    );
+    return row?.arrived_ms ?? 0;
+  }
+
+  /** Responses that several traces report, each with these traces. */
   async findTwins(
     projects: readonly string[],
     response_ids: readonly string[],
     window: Window,
-  ): Promise<TraceKey[]> {
-    return this.#select("select_twin_traces", {
+  ): Promise<TraceLink[]> {
+    if (response_ids.length === 0) return [];
+    return this.#findLinks("select_twin_traces", {
       projects,
       from_s: window.from_s,
       to_s: window.to_s,
-      // No sequence is that high: the ids alone are asked for.
-      batch_from_s: 0,
-      batch_to_s: 0,
-      first_sequence: 1,
-      last_sequence: 0,
+      ...NO_BATCH,
       response_ids,
     });
   }
 
+  /** Looks that calls of several traces share with those of the traces given. */
+  async findSuspects(traces: readonly TraceKey[], around: Window): Promise<TraceLink[]> {
+    if (traces.length === 0) return [];
+    const { projects, traces: trace_ids } = traceParams(traces, around);
+    return this.#findLinks("select_suspect_traces", {
+      projects,
+      traces: trace_ids,
+      suspect_from_s: Math.max(around.from_s - SUSPECT_WINDOW_S, 0),
+      suspect_to_s: around.to_s + SUSPECT_WINDOW_S,
+      first_sequence: NO_BATCH.first_sequence,
+      last_sequence: NO_BATCH.last_sequence,
+    });
+  }
+
+  /**
+   * Sessions with the traces of clients that report by several signals; of `client_sessions`, which
+   * are such clients' own, with those of the aggregates that repeat them too.
+   */
   async findSessions(
     projects: readonly string[],
     sessions: readonly string[],
+    client_sessions: readonly string[],
     window: Window,
-  ): Promise<TraceKey[]> {
-    return this.#select("select_session_traces", {
+  ): Promise<TraceLink[]> {
+    if (sessions.length === 0) return [];
+    return this.#findLinks("select_session_traces", {
       projects,
       from_s: window.from_s,
       to_s: window.to_s,
       sessions,
+      client_sessions,
       session_dialects: this.#session_dialects,
     });
   }
 
-  /** Traces with an aggregate that waits, and the time they were seen in. */
-  async findWaiting(): Promise<(TraceKey & Window)[]> {
+  /** Traces with an aggregate that waits for that long at least, and the time they were seen in. */
+  async findWaiting(settle_ms: number): Promise<(TraceKey & Window)[]> {
     return this.#engine.query<TraceKey & Window>(loadQuery("select_waiting_traces"), {
+      settle_us: settle_ms * 1000,
       limit: MAX_WAITING_TRACES,
     });
   }
 
-  async readCandidates(traces: readonly TraceKey[], window: Window): Promise<StoredCandidate[]> {
-    const rows = await this.#engine.query<CandidateRow>(
-      loadQuery("select_candidates"),
-      traceParams(traces, window),
+  /** Buckets of the sums that were counted lately. */
+  async findPromoted(): Promise<Bucket[]> {
+    const rows = await this.#engine.query<{ project_id: string; start_s: number }>(
+      loadQuery("select_promoted_buckets"),
     );
-    return rows.map((row) => candidateOfRow(row));
+    return rows.map(({ project_id, start_s }) => [project_id, start_s]);
+  }
+
+  /** The spans of the traces, each once; undefined when they have more rows than the limit. */
+  async readCandidates(
+    traces: readonly TraceKey[],
+    window: Window,
+    max_rows: number,
+  ): Promise<StoredCandidate[] | undefined> {
+    const params = { ...traceParams(traces, window), limit: max_rows + 1 };
+    const sql = loadQuery("select_candidates");
+    const [columns] = await this.#engine.query<CandidateColumns>(sql, params);
+    if (columns === undefined) return [];
+    if (columns.span_id.length > max_rows) return undefined;
+    return candidatesOf(columns, namesOf(traces));
   }
 
   async readDecisions(traces: readonly TraceKey[], window: Window): Promise<StoredDecision[]> {
-    return this.#engine.query<StoredDecision>(
+    const names = namesOf(traces);
+    const rows = await this.#engine.query<StoredDecision>(
       loadQuery("select_decisions"),
       traceParams(traces, window),
     );
+    return rows.filter((row) => names.has(nameOf(row)));
   }
 
-  /** Stores decisions with their versions, in statements of a bounded number. */
-  async writeDecisions(
-    decisions: readonly StoredDecision[],
-    versions: readonly number[],
-  ): Promise<void> {
-    for (let start = 0; start < decisions.length; start += MAX_DECISIONS_PER_INSERT) {
-      const part = decisions.slice(start, start + MAX_DECISIONS_PER_INSERT);
-      const column = <Key extends keyof StoredDecision>(name: Key) => part.map((row) => row[name]);
-      await this.#engine.command(
-        loadQuery("insert_decisions"),
-        {
-          projects: column("project_id"),
-          starts: part.map((row) => BigInt(row.start_ns)),
-          traces: column("trace_id"),
-          spans: column("span_id"),
-          counted: part.map((row) => COUNTED.indexOf(row.counted)),
-          waits: column("waits"),
-          duplicates: column("duplicates"),
-          suspected: column("suspected_duplicate"),
-          aggregates: column("is_aggregate"),
-          provider_calls: column("provider_calls"),
-          users: column("user_id"),
-          sessions: column("session_id"),
-          agents: column("agent_name"),
-          reasons: column("reason"),
-          counted_by: column("counted_by"),
-          versions: versions.slice(start, start + MAX_DECISIONS_PER_INSERT),
-        },
-        "insert",
-      );
+  /** Stores decisions of one version, in statements of a bounded size. */
+  async writeDecisions(decisions: readonly StoredDecision[], version: number): Promise<void> {
+    let rows: string[] = [];
+    let size = 0;
+    const write = async () => {
+      const params = { rows, version };
+      if (size > 0) await this.#engine.command(loadQuery("insert_decisions"), params, "insert");
+      rows = [];
+      size = 0;
+    };
+    for (const decision of decisions) {
+      const row = formatRow(decision);
+      rows.push(row);
+      size += row.length;
+      if (size >= MAX_INSERT_CHARACTERS) await write();
     }
+    await write();
   }
 
-  async #select(query: string, params: Params): Promise<TraceKey[]> {
-    return this.#engine.query<TraceKey>(loadQuery(query), params);
+  async #findLinks(query: string, params: Params): Promise<TraceLink[]> {
+    return this.#engine.query<TraceLink>(loadQuery(query), params);
   }
 }
 
-/** Storage order of `counted`. */
-const COUNTED = ["default", "no", "yes"] as const;
+/** Whether so many traces share the link that it says nothing of a call. */
+export function isWorn({ traces }: TraceLink): boolean {
+  return traces.length > MAX_TRACES_PER_LINK;
+}
 
-function traceParams(traces: readonly TraceKey[], window: Window): Params {
+/** No sequence is that high: nothing of a batch is asked for. */
+const NO_BATCH = { batch_from_s: 0, batch_to_s: 0, first_sequence: 1, last_sequence: 0 };
+
+function batchParams(batch: Batch) {
+  return {
+    projects: batch.projects,
+    batch_from_s: batch.from_s,
+    batch_to_s: batch.to_s,
+    first_sequence: batch.first_sequence,
+    last_sequence: batch.last_sequence,
+  };
+}
+
+function namesOf(traces: readonly TraceKey[]): Set<string> {
+  return new Set(traces.map((trace) => nameOf(trace)));
+}
+
+function traceParams(traces: readonly TraceKey[], window: Window) {
   return {
     projects: [...new Set(traces.map(({ project_id }) => project_id))],
     traces: [...new Set(traces.map(({ trace_id }) => trace_id))],
@@ -236,21 +295,29 @@ function traceParams(traces: readonly TraceKey[], window: Window): Params {
   };
 }
 
-const NO_PARENT = "0".repeat(16);
+/** Storage order of `counted`. */
+const COUNTED = ["default", "no", "yes"] as const;
 
-function candidateOfRow(row: CandidateRow): StoredCandidate {
-  return {
-    ...row,
-    key: `${row.start_ns} ${row.trace_id} ${row.span_id}`,
-    parent_span_id: row.parent_span_id === NO_PARENT ? "" : row.parent_span_id,
-    start_ns: BigInt(row.start_ns),
-    duration_ns: BigInt(row.duration_ns),
-    input_total: row.input_known === 1 ? row.input_total : null,
-    output_total: row.output_known === 1 ? row.output_total : null,
-    provider_calls: row.provider_calls === 0 ? null : row.provider_calls,
-    is_priced: row.cost_status === "priced" || row.cost_status === "partial",
-    ingested_ms: Number(row.ingested_ms),
-  };
+/** A decision as a JSON array in the order of insert_decisions. */
+function formatRow(decision: StoredDecision): string {
+  return JSON.stringify([
+    decision.project_id,
+    decision.start_ns,
+    decision.trace_id,
+    decision.span_id,
+    COUNTED.indexOf(decision.counted),
+    decision.waits,
+    decision.duplicates,
+    decision.suspected_duplicate,
+    decision.is_aggregate,
+    decision.provider_calls,
+    decision.user_id,
+    decision.session_id,
+    decision.agent_name,
+    decision.finish_reason,
+    decision.reason,
+    decision.counted_by,
+  ]);
 }
 
 /** The decision as stored. */
@@ -269,6 +336,7 @@ export function storeDecision(candidate: StoredCandidate, decision: Decision): S
     user_id: decision.user_id,
     session_id: decision.session_id,
     agent_name: decision.agent_name,
+    finish_reason: decision.finish_reason,
     reason: decision.reason,
     counted_by: decision.counted_by,
   };
@@ -287,6 +355,7 @@ export function withdrawDecision(stored: StoredDecision): StoredDecision {
     user_id: "",
     session_id: "",
     agent_name: "",
+    finish_reason: "",
     reason: "",
     counted_by: "",
   };

@@ -8,7 +8,7 @@
 import type { FeeUnits, Span } from "../../schemas/span.ts";
 import { INPUT_CLASSES, sumClasses } from "../../schemas/tokens.ts";
 import type { PriceAnswer, PriceBook } from "./book.ts";
-import { choosePrice, nameTier } from "./choose.ts";
+import { choosePrice, nameTier, type StepQuestion } from "./choose.ts";
 import { matchModel } from "./match.ts";
 
 /**
@@ -40,7 +40,7 @@ export function priceSpan(book: PriceBook, span: Span): void {
   span.cost = span.tokens.map(() => null);
   span.cost_status = !known && isRefused(span) ? "priced" : "unpriced";
   span.price_id = "";
-  if (known) span.reason += `; ${whyUnpriced(book, span)}`;
+  if (known) span.reason += complaintOf(book, span);
 }
 
 function questionOf(span: Span) {
@@ -56,14 +56,23 @@ function questionOf(span: Span) {
   };
 }
 
+/**
+ * The last clause of the reason of an unpriced span. It begins with "; the price book has no ", by which
+ * pricing again finds it and takes it off.
+ */
+export function complaintOf(book: PriceBook, span: StepQuestion): string {
+  return `; ${whyUnpriced(book, span)}`;
+}
+
 /** What the price book lacks, for the reader of the row. */
-function whyUnpriced(book: PriceBook, span: Span): string {
+function whyUnpriced(book: PriceBook, span: StepQuestion): string {
   const model = span.response_model || span.request_model;
   const known = (book.projects.get(span.project_id) ?? book.layers).some(
     (layer) =>
       matchModel(layer, span.provider, span.response_model) !== null ||
       matchModel(layer, span.provider, span.request_model) !== null,
   );
+  if (model === "") return "the price book has no price of a call without a model";
   if (!known) return `the price book has no ${span.provider || "model"} ${model}`;
   const place = span.region === "" ? "" : ` in the region ${span.region}`;
   const tier = nameTier(span.service_tier);

@@ -305,3 +305,33 @@ test("a range beside a cursor must be the cursor's", async () => {
     expect(json).toMatchObject({ error: { code: "invalid_cursor" } });
   }
 });
+
+test("a range of months is one ledger: pages go on over quiet weeks and stop at its ends", async () => {
+  // Days before TO_MS: within the first part that is looked at, at its edges, and far behind it.
+  const ages = [0.5, 1, 1.000_001, 4.9, 5, 5.1, 20, 21, 60, 84.999, 85, 150];
+  const spans = ages.map((days) => ({
+    ...makeSpan({ project_id: "gamma" }),
+    span_id: random.bytes(8),
+    trace_id: random.bytes(16),
+    start_ns: BigInt(Math.round(TO_MS - days * DAY_MS)) * 1_000_000n,
+  }));
+  await insertSpans(test_engine.engine, spans, 1_000);
+  const months = makeTestApi(test_engine.engine, { authenticate: () => "gamma" });
+  const readStarts = async (query: string) => {
+    const starts: string[] = [];
+    for (let cursor: string | null = ""; cursor !== null;) {
+      const suffix: string = cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+      const { json } = await months.ask(`/v1/calls?to=2026-10-25&${query}${suffix}`);
+      const answer = readStrictly(CallsAnswer, json);
+      starts.push(...answer.calls.map((call) => call.start_time));
+      cursor = answer.next_cursor;
+    }
+    return starts;
+  };
+  const all = spans.map((span) => callOfSpan(span).start_time);
+  for (const limit of [1, 3, 100]) {
+    expect(await readStarts(`from=2026-01-01&limit=${limit}`)).toEqual(all);
+  }
+  expect(await readStarts("from=2026-09-01&limit=4")).toEqual(all.slice(0, 8));
+  expect(await readStarts("from=2026-10-24T18:00:00Z&limit=4")).toEqual([]);
+});

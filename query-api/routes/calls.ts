@@ -32,17 +32,25 @@ export async function answerCalls(
   const filters = readFilters(query);
   const params: Record<string, Params[string]> = {
     project_id,
-    from_s: (range.from_ms / 1000).toFixed(3),
-    to_s: (range.to_ms / 1000).toFixed(3),
     status: query.status ?? "",
     trace_id: query.trace_id ?? "",
     cursor_ns: cursor?.start_ns ?? "0", // without a cursor its trace is empty
     cursor_trace_id: cursor?.trace_id ?? "",
     cursor_span_id: cursor?.span_id ?? "",
-    limit: limit + 1,
   };
   for (const name of DIMENSION_NAMES) params[name] = filters[name] ?? [];
-  const found = await engine.query<StoredCall>(loadQuery("select_calls"), params);
+  const last_ms = cursor === null ? range.to_ms : endOfCursor(cursor);
+  const found: StoredCall[] = [];
+  for (const { from_ms, to_ms } of splitBackwards({ from_ms: range.from_ms, to_ms: last_ms })) {
+    const rows = await engine.query<StoredCall>(loadQuery("select_calls"), {
+      ...params,
+      from_s: (from_ms / 1000).toFixed(3),
+      to_s: (to_ms / 1000).toFixed(3),
+      limit: limit + 1 - found.length,
+    });
+    found.push(...rows);
+    if (found.length > limit) break;
+  }
   const page = found.slice(0, limit);
   const last = page.at(-1);
   return {
@@ -60,6 +68,28 @@ export async function answerCalls(
           })
         : null,
   };
+}
+
+/** The first instant after the cursor's row, Unix ms: nothing older pages have is looked at again. */
+function endOfCursor({ start_ns, to_ms }: Cursor): number {
+  return Math.min(Number(BigInt(start_ns) / 1_000_000n) + 1, to_ms);
+}
+
+/** Length of the newest part of a range, ms; each part before it is that much longer. */
+const FIRST_PART_MS = 86_400_000;
+const PART_GROWTH = 4;
+
+/**
+ * A range in parts, newest first: the newest calls are nearly always in the first, and then the join
+ * of spans and decisions is not made of the rest (docs/decisions/0010-ownership.md).
+ */
+function* splitBackwards({ from_ms, to_ms }: TimeRange): Generator<TimeRange> {
+  let end_ms = to_ms;
+  for (let part_ms = FIRST_PART_MS; end_ms > from_ms; part_ms *= PART_GROWTH) {
+    const start_ms = Math.max(end_ms - part_ms, from_ms);
+    yield { from_ms: start_ms, to_ms: end_ms };
+    end_ms = start_ms;
+  }
 }
 
 function writeCursor(cursor: Cursor): string {

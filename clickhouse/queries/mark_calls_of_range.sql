@@ -1,0 +1,8 @@
+-- Marks every bucket of a range that has calls as changed.
+INSERT INTO rollup_dirty (project_id, bucket, writer_id, marked, done_15m, done_day, touched_at)
+SELECT DISTINCT
+  project_id, toStartOfFifteenMinutes(ts), {writer_id:String}, {sequence:UInt64}, 0, 0, now()
+FROM spans
+WHERE ts >= toDateTime64({from_s:UInt32}, 9, 'UTC')
+  AND ts < toDateTime64({to_s:UInt32}, 9, 'UTC')
+  AND span_class IN ('billable', 'aggregate')
