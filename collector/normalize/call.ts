@@ -15,6 +15,7 @@ import {
   readFirstWord,
   readFlag,
   readHttpStatus,
+  readIdentity,
   readLastWord,
   readMilliseconds,
   readSeconds,
@@ -68,8 +69,10 @@ export function readCall(
   const told = streams[0] ?? streams[1] ?? kind?.streaming;
   span.streaming = streams.includes(true) || (told ?? (values.has(keys.of_streams) || null));
   span.ttft_ns = readFirstTokenTime(decoded, dialect, values);
-  span.user_id = text(keys.user_id, "user_id");
-  span.session_id = text(keys.session_id, "session_id");
+  const identity = (slots: Slots, name: TextFact): string =>
+    readIdentity(values.first(slots)) ?? readIdentity(facts.text(name)) ?? "";
+  span.user_id = identity(keys.user_id, "user_id");
+  span.session_id = identity(keys.session_id, "session_id");
   span.agent_name =
     text(keys.agent_name, "agent_name") || (dialect.names_agent_by_span ? span.name : "");
   // Emitters write 0 when they know no price, so 0 claims nothing (dialects.md 1.6).

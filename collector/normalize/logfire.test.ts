@@ -140,3 +140,11 @@ test("Logfire for JavaScript goes by OpenTelemetry's instrumentation; its early 
   const copy = { ...chat, "logfire.span_type": "pending_span" };
   expect(spanOf(scope, copy)).toMatchObject({ span_class: "structure", usage_status: "none" });
 });
+
+test("what scrubbing leaves of a session's id names no session", () => {
+  const scrubbed = { "session.id": "[Scrubbed due to 'session']", "user.id": "user-1" };
+  const pairs = { ...scrubbed, "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4.1" };
+  const known = { user_id: "user-1", session_id: "" };
+  expect(spanOf("@opentelemetry/instrumentation-openai", pairs)).toMatchObject(known);
+  expect(spanOf("logfire", scrubbed)).toMatchObject(known);
+});

@@ -24,7 +24,7 @@ import type { Dialect } from "./dialect.ts";
 import { DIALECTS } from "./dialects.ts";
 import { OTEL_FIELDS } from "./otel-genai.ts";
 import { registerKeys, SlotValues } from "./slots.ts";
-import { MAX_TEXT_LENGTH, readText } from "./values.ts";
+import { MAX_TEXT_LENGTH, readIdentity, readText } from "./values.ts";
 
 /**
  * Attributes of this prefix, on spans or resources, become tags of the call. A tag is stored because
@@ -110,8 +110,8 @@ function normalizeSpan(
   const dialect = dialects.find((candidate) => candidate.matches(context.scope, values));
   if (dialect === undefined) {
     // Calls below it may lack what it says of whose they are.
-    span.user_id = readText(values.first(OTEL_FIELDS.user_id)) ?? "";
-    span.session_id = readText(values.first(OTEL_FIELDS.session_id)) ?? "";
+    span.user_id = readIdentity(values.first(OTEL_FIELDS.user_id)) ?? "";
+    span.session_id = readIdentity(values.first(OTEL_FIELDS.session_id)) ?? "";
     return span;
   }
   readCall(span, decoded, dialect, values);

@@ -38,6 +38,15 @@ export function readTokens(value: PresentValue | undefined): number | "invalid" 
   return count >= 0 && count <= MAX_TOKENS_PER_CLASS ? count : "invalid";
 }
 
+/** What Logfire's scrubbing leaves of a value whose name or text sounds secret, as `session.id` does. */
+const SCRUBBED = /^\[Scrubbed due to /;
+
+/** The name of a user or a session; undefined where only a placeholder is left of it. */
+export function readIdentity(value: PresentValue | undefined): string | undefined {
+  const text = readText(value);
+  return text === undefined || SCRUBBED.test(text) ? undefined : text;
+}
+
 /** A flag, also as "True", "false", 1 or 0. */
 export function readFlag(value: PresentValue | undefined): boolean | undefined {
   if (typeof value === "boolean") return value;
