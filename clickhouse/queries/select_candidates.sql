@@ -1,37 +1,43 @@
--- The rows of traces as the counting rules see them (schemas/ledger.ts), in columns: a row of columns
--- is half the text and a third of the time of a row for each. Of several versions of a span the one
--- of the highest ingest_seq holds. Totals are known where one of their classes is.
+-- The rows of traces as the counting rules see them (schemas/ledger.ts), in one list: text of a third of
+-- the size of a row for each. Of several versions of a span the one of the highest ingest_seq holds.
+-- Totals are known where one of their classes is. The order of the fields is that of CandidateRow in
+-- collector/ownership/candidates.ts.
+--
+-- One list of tuples and not a list for each column: of a column that is stored sparsely, the engine
+-- (26.7) gathers the values that are not default first, so that lists would not belong together.
 SELECT
-  groupArray(project_id) AS project_id,
-  groupArray(start_ns) AS start_ns,
-  groupArray(trace_id) AS trace_id,
-  groupArray(span_id) AS span_id,
-  groupArray(parent_span_id) AS parent_span_id,
-  groupArray(duration_ns) AS duration_ns,
-  groupArray(name) AS name,
-  groupArray(span_class) AS span_class,
-  groupArray(signal) AS signal,
-  groupArray(dialect) AS dialect,
-  groupArray(scope_name) AS scope_name,
-  groupArray(service_name) AS service_name,
-  groupArray(status) AS status,
-  groupArray(finish_reason) AS finish_reason,
-  groupArray(provider) AS provider,
-  groupArray(model) AS model,
-  groupArray(response_id) AS response_id,
-  groupArray(usage_status) AS usage_status,
-  groupArray(known_classes) AS known_classes,
-  groupArray(input_known) AS input_known,
-  groupArray(output_known) AS output_known,
-  groupArray(input_total) AS input_total,
-  groupArray(output_total) AS output_total,
-  groupArray(provider_calls) AS provider_calls,
-  groupArray(is_priced) AS is_priced,
-  groupArray(user_id) AS user_id,
-  groupArray(session_id) AS session_id,
-  groupArray(agent_name) AS agent_name,
-  groupArray(sequence) AS sequence,
-  groupArray(ingested_ms) AS ingested_ms
+  groupArray(tuple(
+    project_id,
+    start_ns,
+    trace_id,
+    span_id,
+    parent_span_id,
+    duration_ns,
+    name,
+    span_class,
+    signal,
+    dialect,
+    scope_name,
+    service_name,
+    status,
+    finish_reason,
+    provider,
+    model,
+    response_id,
+    usage_status,
+    known_classes,
+    input_known,
+    output_known,
+    input_total,
+    output_total,
+    provider_calls,
+    is_priced,
+    user_id,
+    session_id,
+    agent_name,
+    sequence,
+    ingested_ms
+  )) AS candidates
 FROM
 (
   SELECT
@@ -69,6 +75,7 @@ FROM
   WHERE spans.project_id IN (SELECT arrayJoin({projects:Array(String)}))
     AND ts >= toDateTime64({from_s:UInt32}, 9, 'UTC')
     AND ts < toDateTime64({to_s:UInt32}, 9, 'UTC')
-    AND spans.trace_id IN (SELECT unhex(arrayJoin({traces:Array(String)})))
+    AND spans.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
   LIMIT {limit:UInt32}
 )
+SETTINGS enable_named_columns_in_function_tuple = 0

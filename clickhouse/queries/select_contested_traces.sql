@@ -35,24 +35,21 @@ HAVING
   -- The sum of an agent may count unless a call with usage is right below it, or it is the only root
   -- above such a call.
   OR arrayExists(
-    (sum_id, is_root) ->
-      NOT has(groupUniqArrayIf(1000)(parent_span_id, span_class = 'billable' AND usage_mask != 0 AND status != 'error'), sum_id)
+    sum ->
+      NOT has(groupUniqArrayIf(1000)(parent_span_id, span_class = 'billable' AND usage_mask != 0 AND status != 'error'), sum.1)
       AND NOT (
-        is_root
+        sum.2 = unhex('0000000000000000')
         AND uniqUpToIf(1)(ts, span_id, parent_span_id = unhex('0000000000000000')) = 1
         AND countIf(span_class = 'billable' AND usage_mask != 0 AND status != 'error') > 0
       ),
-    groupArrayIf(1000)(span_id, span_class = 'aggregate' AND usage_mask != 0),
-    groupArrayIf(1000)(parent_span_id = unhex('0000000000000000'), span_class = 'aggregate' AND usage_mask != 0)
+    groupArrayIf(1000)((span_id, parent_span_id), span_class = 'aggregate' AND usage_mask != 0)
   )
   -- A call may be in another only if a call has a child that is one or has children of its own.
   OR arrayExists(
-    (id, parent, is_call) ->
-      has(groupArrayIf(1000)(span_id, span_class = 'billable'), parent)
-      AND (is_call OR has(groupUniqArray(1000)(parent_span_id), id)),
-    groupArray(1000)(span_id),
-    groupArray(1000)(parent_span_id),
-    groupArray(1000)(span_class = 'billable')
+    span ->
+      has(groupArrayIf(1000)(span_id, span_class = 'billable'), span.2)
+      AND (span.3 OR has(groupUniqArray(1000)(parent_span_id), span.1)),
+    groupArray(1000)((span_id, parent_span_id, span_class = 'billable'))
   )
   -- Two instrumentations in one trace may report one call.
   OR uniqUpToIf(1)(scope_name, span_class = 'billable') > 1

@@ -20,4 +20,4 @@ FROM call_decisions FINAL
 WHERE call_decisions.project_id IN (SELECT arrayJoin({projects:Array(String)}))
   AND ts >= toDateTime64({from_s:UInt32}, 9, 'UTC')
   AND ts < toDateTime64({to_s:UInt32}, 9, 'UTC')
-  AND call_decisions.trace_id IN (SELECT unhex(arrayJoin({traces:Array(String)})))
+  AND call_decisions.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))

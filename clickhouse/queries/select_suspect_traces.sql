@@ -47,7 +47,7 @@ WHERE input + output > 0
       AND span_class IN ('billable', 'aggregate')
       AND (
         (ingest_seq >= {first_sequence:UInt64} AND ingest_seq <= {last_sequence:UInt64})
-        OR spans.trace_id IN (SELECT unhex(arrayJoin({traces:Array(String)})))
+        OR spans.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
       )
   )
 GROUP BY project_id, service_name, input, output

@@ -506,6 +506,15 @@ describe("what shares an identity", () => {
     expect(await readCalls()).toEqual(expectCalls([...one, ...two]));
   });
 
+  test("traces, spans and parents whose ids end in zeros are found like any other", async () => {
+    const pair = [256, 512].map((trace) => call(trace, 256, 0, { response_id: "r" }));
+    const nest = [call(65_536, 256), call(65_536, 512, 256)];
+    const resolver = makeResolver();
+    for (const span of [...pair, ...nest]) await deliver(resolver, [span]);
+    expect(await readCalls()).toEqual(expectCalls([...pair, ...nest]));
+    expect(await readCalls()).toHaveLength(2);
+  });
+
   test("a mark of a suspected twin stays when its trace is decided for something else", async () => {
     const first = call(1, 1, 0, { scope_name: "sdk" });
     const second = call(2, 2, 0, { scope_name: "gateway" });
@@ -520,6 +529,33 @@ describe("what shares an identity", () => {
 });
 
 describe("many spans", () => {
+  // Columns with one value in twenty that is not the default are stored sparsely, and the engine
+  // gathers lists of them in another order than those of other columns.
+  test("a few calls among hundreds of plain spans keep their own names, counts and context", async () => {
+    const frames = Array.from({ length: 600 }, (_, at) =>
+      call(1, at + 10, at === 0 ? 0 : at + 9, {
+        span_class: "structure",
+        usage_status: "none",
+        cost_status: "none",
+        tokens: makeSpan({}).tokens.map(() => null),
+        session_id: at === 0 ? "session-1" : "",
+        dialect: "",
+        scope_name: "",
+        provider: "",
+      }),
+    );
+    const outer = call(1, 2, 609, {
+      signal: "log",
+      finish_reason: "stop",
+      usage_status: "estimated",
+    });
+    const inner = call(1, 3, 2);
+    await deliver(makeResolver(), [...frames, outer, inner]);
+    const rows = await readCalls();
+    expect(rows).toEqual(expectCalls([...frames, outer, inner]));
+    expect(rows).toMatchObject([{ duplicates: 1, session_id: "session-1" }]);
+  });
+
   test("a trace of 50,000 spans is decided whole", async () => {
     const spans = Array.from({ length: 50_000 }, (_, at) =>
       call(1, at + 2, at % 100 === 0 ? 1 : 0),
@@ -538,6 +574,19 @@ describe("many spans", () => {
     const pair = [1, 2].map((trace) => call(50_000 + trace, trace, 0, { response_id: "own" }));
     await deliver(makeResolver(), [...spans, ...pair]);
     expect(await readCalls()).toHaveLength(20_001);
+  }, 120_000);
+
+  test("a response that wears out gives back what it took while it was still one call's", async () => {
+    const spans = Array.from({ length: 1_001 }, (_, at) =>
+      call(at + 1, at + 1, 0, { response_id: "same" }),
+    );
+    const resolver = makeResolver();
+    await deliver(resolver, spans.slice(1));
+    expect(await readCalls()).toHaveLength(1);
+    await deliver(resolver, spans.slice(0, 1));
+    const rows = await readCalls();
+    expect(rows).toHaveLength(1_001);
+    expect(rows.filter(({ duplicates }) => duplicates > 0)).toEqual([]);
   }, 120_000);
 
   test("a trace too large to decide is left as its spans say, with an event, and others are decided", async () => {

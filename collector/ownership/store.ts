@@ -8,7 +8,7 @@ import type { Engine, Params } from "../../clickhouse/engine.ts";
 import { loadQuery } from "../../clickhouse/queries.ts";
 import type { Decision } from "../../schemas/ledger.ts";
 import {
-  type CandidateColumns,
+  type CandidateRow,
   candidatesOf,
   nameOf,
   type StoredCandidate,
@@ -128,12 +128,14 @@ export class DecisionStore {
       }),
     ]);
     const linked = [...twins, ...looks].filter((link) => !isWorn(link));
+    const outdated = await this.#findOutdated(batch, twins.filter(isWorn), window);
     return {
       batch,
       twins,
       looks,
       traces: [
         ...traces,
+        ...outdated,
         ...linked.flatMap(({ project_id, traces: trace_ids }) =>
           trace_ids.map((trace_id) => ({ project_id, trace_id, span_rows: 0 })),
         ),
@@ -225,10 +227,9 @@ export class DecisionStore {
   ): Promise<StoredCandidate[] | undefined> {
     const params = { ...traceParams(traces, window), limit: max_rows + 1 };
     const sql = loadQuery("select_candidates");
-    const [columns] = await this.#engine.query<CandidateColumns>(sql, params);
-    if (columns === undefined) return [];
-    if (columns.span_id.length > max_rows) return undefined;
-    return candidatesOf(columns, namesOf(traces));
+    const [list] = await this.#engine.query<{ candidates: CandidateRow[] }>(sql, params);
+    const rows = list?.candidates ?? [];
+    return rows.length > max_rows ? undefined : candidatesOf(rows, namesOf(traces));
   }
 
   async readDecisions(traces: readonly TraceKey[], window: Window): Promise<StoredDecision[]> {
@@ -257,6 +258,18 @@ export class DecisionStore {
       if (size >= MAX_INSERT_CHARACTERS) await write();
     }
     await write();
+  }
+
+  /** Traces that were decided by responses which have worn out since. */
+  async #findOutdated(
+    { projects }: Batch,
+    worn: readonly TraceLink[],
+    { from_s, to_s }: Window,
+  ): Promise<ContestedTrace[]> {
+    if (worn.length === 0) return [];
+    const response_ids = worn.map(({ link }) => link);
+    const params = { projects, response_ids, from_s, to_s };
+    return this.#engine.query<ContestedTrace>(loadQuery("select_worn_traces"), params);
   }
 
   async #findLinks(query: string, params: Params): Promise<TraceLink[]> {
