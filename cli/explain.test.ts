@@ -6,6 +6,7 @@
 import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { gzipSync } from "node:zlib";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
@@ -13,7 +14,7 @@ import { CallRow } from "../schemas/call.ts";
 import { encodeTraceRequest, type OtlpSpan } from "../test/support/otlp-proto.ts";
 import { explainBodies, runExplain } from "./explain.ts";
 
-const CAPTURES = fileURLToPath(new URL("../../shared/captures/", import.meta.url));
+const CAPTURES = fileURLToPath(new URL("../test/captures/", import.meta.url));
 const OWN_CAPTURES = fileURLToPath(new URL("../test/captures/", import.meta.url));
 const CLIENTS = ["otel-instrumentation-openai-0.22.0", "anthropic-sdk-native-1.11.0"];
 
@@ -270,6 +271,25 @@ describe("the command", () => {
   const call = { "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini" };
   const capture = (end: string) => join(CAPTURES, CLIENTS[1] as string, `messages_basic${end}`);
 
+  test("a file of one body a line, and a compressed one, are read as their bodies", async () => {
+    const line = (id: number) => {
+      const trace = { traceId: "07".repeat(16), spanId: `0${id}`.repeat(8), name: `call ${id}` };
+      const attributes = ["gen_ai.operation.name=chat", "gen_ai.request.model=m"].map((pair) => {
+        const [key, stringValue] = pair.split("=");
+        return { key, value: { stringValue } };
+      });
+      const span = { ...trace, startTimeUnixNano: `17952257050000000${id}0`, attributes };
+      return JSON.stringify({ resourceSpans: [{ scopeSpans: [{ spans: [span] }] }] });
+    };
+    const lines = join(folder, "lines.jsonl");
+    writeFileSync(lines, `${line(1)}\n${line(2)}\n\n`);
+    const zipped = join(folder, "one.json.gz");
+    writeFileSync(zipped, gzipSync(line(3)));
+    const { code, stdout } = await run("--json", lines, zipped);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toHaveLength(3);
+  });
+
   test("--json prints one array of rows for all files, each call once", async () => {
     const { code, stdout } = await run("--json", capture(".json"), capture(".pb"));
     expect(code).toBe(0);
@@ -289,7 +309,7 @@ describe("the command", () => {
     const [header, row, blank, title, other] = stdout.split("\n");
     expect(header).toMatch(/^START +PROVIDER +MODEL +STATUS/);
     expect(row).toMatch(/gpt-4o-mini +ok +\? +\? +\? +unpriced +missing +chat is one model call/);
-    expect([blank, title]).toEqual(["", "Spans and events that are no calls:"]);
+    expect([blank, title]).toEqual(["", "Spans and events that are no rows:"]);
     expect(other).toBe("  GET /health: not a GenAI span");
   });
 
@@ -322,7 +342,7 @@ describe("the command", () => {
     expect(JSON.parse((await run("--json", ...files.toReversed())).stdout)).toEqual(rows);
 
     const [, , title, ...others] = (await run(...files)).stdout.split("\n").filter(Boolean);
-    expect(title).toBe("Spans and events that are no calls:");
+    expect(title).toBe("Spans and events that are no rows:");
     const span = others.find((line) => line.includes("claude_code.llm_request"));
     expect(span).toContain("the log event of this client counts");
     // Four counts of tokens and one of cost; sessions and active time are none of the ledger's.

@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { inspect } from "node:util";
+import { gunzipSync } from "node:zlib";
 import {
   countCalls,
   loadPriceBook,
@@ -134,10 +135,35 @@ function looksLikeJson(body: Uint8Array): boolean {
   }
 }
 
+/** Largest body that is made of a compressed file, bytes. */
+const MAX_INFLATED_BYTES = 1 << 30;
+
+/**
+ * The bodies of a file: one, or one a line as the file exporter of the OpenTelemetry Collector writes
+ * them; also compressed by gzip.
+ */
+function readBodies(file: string, content: Uint8Array): NamedBody[] {
+  const is_gzip = content[0] === 0x1f && content[1] === 0x8b;
+  const bytes = is_gzip ? gunzipSync(content, { maxOutputLength: MAX_INFLATED_BYTES }) : content;
+  const end = bytes.indexOf(0x0a);
+  if (bytes[0] !== 0x7b || end === -1) return [{ name: file, bytes }];
+  const text = new TextDecoder().decode(bytes);
+  try {
+    JSON.parse(text.slice(0, text.indexOf("\n")));
+  } catch {
+    return [{ name: file, bytes }]; // one body on several lines
+  }
+  const encoder = new TextEncoder();
+  return text
+    .split("\n")
+    .map((line, index) => ({ name: `${file}:${index + 1}`, bytes: encoder.encode(line) }))
+    .filter((body) => body.bytes.length > 0);
+}
+
 const USAGE = `usage: spanledger explain [--json] FILE...
 
-Reads OTLP export bodies (JSON or protobuf; traces, logs, metrics), all as one arrival, and prints the
-ledger rows they make.
+Reads OTLP export bodies (JSON or protobuf; traces, logs, metrics; also gzip, also one JSON body a line),
+all as one arrival, and prints the ledger rows they make.
   --json   print the rows as one JSON array, the same as GET /v1/calls
 `;
 
@@ -156,7 +182,7 @@ export async function runExplain(argv: readonly string[]): Promise<number> {
   const bodies: NamedBody[] = [];
   for (const file of files) {
     try {
-      bodies.push({ name: file, bytes: await readFile(file) });
+      bodies.push(...readBodies(file, await readFile(file)));
     } catch (error) {
       throw new PermanentError("unreadable_file", `cannot read ${file}: ${messageOf(error)}`);
     }
@@ -182,10 +208,16 @@ const COLUMNS: readonly (readonly [string, (call: CallRow) => string])[] = [
   ["INPUT", (call) => countText(call.input_total)],
   ["CACHED", (call) => countText(call.tokens.cache_read)],
   ["OUTPUT", (call) => countText(call.output_total)],
-  ["COST USD", (call) => call.cost_usd ?? call.cost_status],
+  ["COST USD", costText],
   ["USAGE", (call) => call.usage_status],
   ["WHY IT COUNTS", (call) => call.reason],
 ];
+
+/** The cost, with what is wrong with it. */
+function costText({ cost_usd, cost_status }: CallRow): string {
+  if (cost_usd === null) return cost_status;
+  return cost_status === "partial" ? `${cost_usd} partial` : cost_usd;
+}
 
 function countText(value: number | null): string {
   return value === null ? "?" : String(value);
@@ -231,7 +263,7 @@ function formatExplanation(explanation: Explanation): string {
       return `${printable(name)}: ${printable(reason)}${instead}`;
     }),
   );
-  const title = rest.length === 0 ? [] : ["", "Spans and events that are no calls:", ...rest];
+  const title = rest.length === 0 ? [] : ["", "Spans and events that are no rows:", ...rest];
   const kept =
     metric_points === 0
       ? []

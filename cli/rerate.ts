@@ -4,14 +4,28 @@
  *
  * Invariant: stdout holds the report alone; progress and what to do next go to stderr.
  */
+import { existsSync } from "node:fs";
 import type { Engine } from "../clickhouse/engine.ts";
 import { migrate } from "../clickhouse/migrate.ts";
 import { loadPrices, makeRater } from "../collector/pipeline.ts";
 import type { PrintedSums, RatingReport } from "../collector/rating/report.ts";
 import { rerate, type RatingFilter, type RatingProgress } from "../collector/rating/rerate.ts";
 import { PermanentError, RetryableError } from "../schemas/errors.ts";
+import type { Settings } from "../schemas/settings.ts";
 import { readSettings } from "./config.ts";
 import { openEngine } from "./engine.ts";
+
+/**
+ * Throws PermanentError("no_data") where nothing was ever stored: a forgotten setting must not look
+ * like a history without mistakes.
+ */
+function requireData({ SPANLEDGER_CLICKHOUSE_URL, SPANLEDGER_DATA_DIR }: Settings): void {
+  if (SPANLEDGER_CLICKHOUSE_URL !== null || existsSync(SPANLEDGER_DATA_DIR)) return;
+  throw new PermanentError(
+    "no_data",
+    `There is no data directory ${SPANLEDGER_DATA_DIR}. Set SPANLEDGER_DATA_DIR to the server's.`,
+  );
+}
 
 /** The words behind `prices rerate`. */
 export interface RerateWords {
@@ -130,7 +144,9 @@ function makeProgress(): (progress: RatingProgress) => void {
 
 /** Opens the ledger of this version. With the embedded engine only one process can. */
 async function openLedger(): Promise<Engine> {
-  const engine = await openEngine(readSettings());
+  const settings = readSettings();
+  requireData(settings);
+  const engine = await openEngine(settings);
   try {
     await migrate(engine);
     return engine;

@@ -114,25 +114,35 @@ function describeMigration(sql: string): string {
     .join(" ");
 }
 
+/** What a migration makes or changes: `CREATE`d, or an `ALTER`ed table. */
+const MADE = /(?:CREATE (?:OR REPLACE )?(TABLE|VIEW) (?:IF NOT EXISTS )?|(ALTER) TABLE )(\w+)/;
+
 function tablesPage(): string {
-  const parts = readdirSync(MIGRATIONS)
-    .filter((file) => file.endsWith(".sql"))
-    .sort()
-    .map((file) => {
-      const sql = readFileSync(new URL(file, MIGRATIONS), "utf8");
-      const [, kind = "", name = ""] = /CREATE (TABLE|VIEW) IF NOT EXISTS (\w+)/.exec(sql) ?? [];
-      const rows = [...sql.matchAll(/^ {2}(\w+) ([^\n]+?),?$/gm)]
-        .filter(() => kind === "TABLE")
-        .filter(([, column = ""]) => !/^(INDEX|fsync|vertical|merge)/.test(column))
-        .map(([, column = "", rest = ""]) => [
-          `\`${column}\``,
-          `\`${rest.replace(/ (COMMENT|CODEC|DEFAULT) ?.*$/, "")}\``,
-          /COMMENT '([^']*)'/.exec(rest)?.[1] ?? "",
-        ]);
-      const columns = rows.length === 0 ? "" : `\n\n${table(["Column", "Type", "Meaning"], rows)}`;
-      return `## ${name} (${kind.toLowerCase()})\n\n${describeMigration(sql)}${columns}`;
-    });
-  return page("Tables and views", ...parts);
+  const sections = new Map<string, string[]>();
+  const files = readdirSync(MIGRATIONS).filter((file) => file.endsWith(".sql"));
+  for (const file of files.toSorted()) {
+    const sql = readFileSync(new URL(file, MIGRATIONS), "utf8");
+    const [, made, altered, name = ""] = MADE.exec(sql) ?? [];
+    const columns = made === "VIEW" ? "" : describeColumns(sql);
+    const text = `${describeMigration(sql)}${columns}`;
+    // A view that is made anew replaces its text, a table that is altered adds to it.
+    if (altered === undefined)
+      sections.set(name, [`## ${name} (${(made ?? "").toLowerCase()})`, text]);
+    else sections.get(name)?.push(text);
+  }
+  return page("Tables and views", ...[...sections.values()].map((parts) => parts.join("\n\n")));
+}
+
+/** The columns that a statement makes or adds, as a table; empty without any. */
+function describeColumns(sql: string): string {
+  const rows = [...sql.matchAll(/^ {2}(?:ADD COLUMN IF NOT EXISTS )?(\w+) ([^\n]+?),?$/gm)]
+    .filter(([, column = ""]) => !/^(INDEX|ADD|fsync|vertical|merge)/.test(column))
+    .map(([, column = "", rest = ""]) => [
+      `\`${column}\``,
+      `\`${rest.replace(/ (COMMENT|CODEC|DEFAULT|AFTER) ?.*$/, "")}\``,
+      /COMMENT '([^']*)'/.exec(rest)?.[1] ?? "",
+    ]);
+  return rows.length === 0 ? "" : `\n\n${table(["Column", "Type", "Meaning"], rows)}`;
 }
 
 function listWords(words: Iterable<string>): string {

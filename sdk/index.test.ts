@@ -10,7 +10,7 @@ import { explainBodies } from "../cli/explain.ts";
 import { encodeTraceRequest, type OtlpValue } from "../test/support/otlp-proto.ts";
 import { recordCall, usageOfAnthropic, usageOfGoogle, usageOfOpenAI } from "./index.ts";
 
-const CAPTURES = fileURLToPath(new URL("../../shared/captures/", import.meta.url));
+const CAPTURES = fileURLToPath(new URL("../test/captures/", import.meta.url));
 
 interface Expectation {
   readonly provider: string;

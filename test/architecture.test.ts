@@ -100,6 +100,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       "node:http",
       "node:path",
       "node:util",
+      "node:zlib",
       "pino",
     ],
   },

@@ -30,6 +30,8 @@ HAVING
       AND ts < toDateTime64({to_s:UInt32}, 9, 'UTC')
   )
   OR countIf(dialect IN (SELECT arrayJoin({session_dialects:Array(String)}))) > 0
+  -- A span that came again may say something else: what it said before is still among these rows.
+  OR count() > uniqExact(ts, span_id)
   -- The lists below are looked through pair by pair; a longer trace is looked at in any case.
   OR count() > 1000
   -- The sum of an agent may count unless a call with usage is right below it, or it is the only root

@@ -76,6 +76,9 @@ const MIN_CACHED_PROMPT_TOKENS = 1024;
 /** Operations whose prompts no provider caches. */
 const UNCACHED_OPERATIONS: ReadonlySet<string> = new Set(["embeddings", "embedding", "rerank"]);
 
+/** Operations that may have a prompt without an output, or an output without a prompt. */
+const ONE_SIDED_OPERATIONS = /embed|rerank|image|audio|speech|transcri/;
+
 /** Providers whose total also counts prompts of tools that stand beside the input. */
 const COUNTS_TOOL_PROMPTS: ReadonlySet<string> = new Set(["google", "vertex"]);
 
@@ -86,9 +89,10 @@ const COUNTS_TOOL_PROMPTS: ReadonlySet<string> = new Set(["google", "vertex"]);
 export function splitUsage(
   values: SlotValues,
   rules: UsageRules,
-  { provider, operation, status }: Pick<Span, "provider" | "operation" | "status">,
+  call: Pick<Span, "provider" | "operation" | "status" | "request_model" | "response_model">,
   payload: PayloadCounts | undefined,
 ): Usage {
+  const { provider, operation, status } = call;
   const usage: Usage = {
     tokens: TOKEN_CLASSES.map(() => null),
     status: "missing",
@@ -116,6 +120,8 @@ export function splitUsage(
     noteDoubts(sent, values, rules, provider, usage);
     noteUnexplainedTotal(sent, usage);
   }
+  if (status !== "error" && !ONE_SIDED_OPERATIONS.test(operation)) noteHalf(sent, usage);
+  noteLifetime(call, usage);
   return usage;
 }
 
@@ -362,6 +368,27 @@ function noteDoubts(
     usage.status = "estimated";
     usage.notes.push(doubt);
   }
+}
+
+/** An answer has a prompt and an output: where one of them is not told, the cost is a lower bound. */
+function noteHalf({ input, input_uncached, output }: Sent, usage: Usage): void {
+  const has_input = input !== undefined || input_uncached !== undefined;
+  if (has_input === (output !== undefined)) return;
+  usage.notes.push(has_input ? "the output is not told" : "the input is not told");
+}
+
+/** Cache writes of Claude cost by lifetime: the counts are as told, and the reader of the cost warned. */
+function noteLifetime(
+  {
+    provider,
+    request_model,
+    response_model,
+  }: Pick<Span, "provider" | "request_model" | "response_model">,
+  usage: Usage,
+): void {
+  const has_lifetimes = provider === "anthropic" || /claude/i.test(response_model || request_model);
+  if (!has_lifetimes || (usage.tokens[CLASS_INDEX.cache_write] ?? 0) === 0) return;
+  usage.notes.push("the lifetime of the cache writes is not told: they are priced as 5 minutes");
 }
 
 /** A total above its parts holds tokens that were billed and that no count tells of. */

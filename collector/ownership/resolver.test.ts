@@ -515,6 +515,45 @@ describe("what shares an identity", () => {
     expect(await readCalls()).toHaveLength(2);
   });
 
+  test.each([
+    ["another response", { response_id: "other" }, 2],
+    ["a tool", { span_class: "tool", response_id: "", usage_status: "missing" }, 1],
+  ] as const)(
+    "a twin that comes again as %s gives back what it took",
+    async (_, changes, calls) => {
+      for (const winner of [1, 2]) {
+        await clear();
+        const twins = [1, 2].map((trace) =>
+          call(trace, trace, 0, {
+            response_id: "r",
+            tokens: byClass(
+              trace === winner
+                ? { input_uncached: 90, cache_read: 10, output_text: 20 }
+                : { input_uncached: 100, output_text: 20 },
+            ),
+          }),
+        );
+        const again = { ...(twins[0] as Span), ...changes };
+        const resolver = makeResolver();
+        for (const span of twins) await deliver(resolver, [span]);
+        expect(await readCalls()).toHaveLength(1);
+        await deliver(resolver, [again]);
+        expect(await readCalls()).toEqual(expectCalls([again, twins[1] as Span]));
+        expect(await readCalls()).toHaveLength(calls);
+      }
+    },
+  );
+
+  test("a sum counts when the call below it comes again without usage", async () => {
+    const below = call(1, 2, 1);
+    const again = { ...below, ...NO_USAGE };
+    const resolver = makeResolver();
+    await deliver(resolver, [aggregate(1, 1), below]);
+    await deliver(resolver, [again]);
+    expect(await readCalls()).toEqual(expectCalls([aggregate(1, 1), again]));
+    expect(await readCalls()).toMatchObject([{ is_sum: 1 }]);
+  });
+
   test("a mark of a suspected twin stays when its trace is decided for something else", async () => {
     const first = call(1, 1, 0, { scope_name: "sdk" });
     const second = call(2, 2, 0, { scope_name: "gateway" });

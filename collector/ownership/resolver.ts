@@ -55,6 +55,8 @@ const MAX_CHUNK_TRACES = 20_000;
 const MAX_RANGES = 32;
 /** Rounds that may fail while the engine answers until the traces at fault are left out. */
 const MAX_FAILED_ROUNDS = 4;
+/** Of a call_id, those before the hyphen. */
+const TRACE_ID_DIGITS = 32;
 /** Names of traces left out that are remembered. */
 const MAX_LEFT_OUT = 10_000;
 
@@ -193,7 +195,8 @@ export class Resolver {
       }
       // What came along is decided with these, once.
       for (const trace of [...open, ...group.decided]) done.add(nameOf(trace));
-      const { touched, changes } = await this.#decide(group, round);
+      const { touched, changes, left } = await this.#decide(group, round);
+      todo.push(...splitIntoChunks(left));
       for (const bucket of touched) buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
       const duration_ms = this.#options.now_ms() - started_ms;
       this.#options.observe({ kind: "resolved", decisions: changes, duration_ms });
@@ -227,7 +230,7 @@ export class Resolver {
   async #decide(
     { candidates, decided }: Group,
     { window, sight, version, is_repeat }: Round,
-  ): Promise<{ touched: Bucket[]; changes: number }> {
+  ): Promise<{ touched: Bucket[]; changes: number; left: ContestedTrace[] }> {
     const stored = await this.#store.readDecisions(decided, sight);
     const before = new Map(stored.map((row) => [`${keyOf(row)} ${row.project_id}`, row]));
     const names = new Set(decided.map((trace) => nameOf(trace)));
@@ -246,7 +249,37 @@ export class Resolver {
     return {
       touched: touched.map(({ project_id, start_ns }) => [project_id, bucketOf(BigInt(start_ns))]),
       changes: changes.length,
+      left: await this.#findLeft(stored, changes, names, sight),
     };
+  }
+
+  /**
+   * Traces that were decided with those whose decisions change, and share nothing with them any more: a
+   * span that comes again may name another response.
+   */
+  async #findLeft(
+    stored: readonly StoredDecision[],
+    changes: readonly StoredDecision[],
+    decided: ReadonlySet<string>,
+    sight: Window,
+  ): Promise<ContestedTrace[]> {
+    const changed = new Set(changes.map((row) => `${row.project_id} ${keyOf(row)}`));
+    const losers = new Map<string, number>();
+    for (const { project_id, counted_by } of stored) {
+      const name = `${project_id} ${counted_by}`;
+      losers.set(name, (losers.get(name) ?? 0) + 1);
+    }
+    const before = stored.filter((row) => changed.has(`${row.project_id} ${keyOf(row)}`));
+    const winners = before.filter(({ project_id, trace_id, span_id, duplicates }) => {
+      return duplicates > (losers.get(`${project_id} ${trace_id}-${span_id}`) ?? 0);
+    });
+    const kept = before.flatMap(({ project_id, counted_by }) =>
+      counted_by === ""
+        ? []
+        : { project_id, trace_id: counted_by.slice(0, TRACE_ID_DIGITS), span_rows: 0 },
+    );
+    const left = [...kept, ...(await this.#store.findLosers(winners, sight))];
+    return left.filter((trace) => !decided.has(nameOf(trace)));
   }
 
   /** Whether nothing of a trace has arrived for long enough. */

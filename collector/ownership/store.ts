@@ -241,6 +241,17 @@ export class DecisionStore {
     return rows.filter((row) => names.has(nameOf(row)));
   }
 
+  /** Traces with spans that gave way to the calls. */
+  async findLosers(calls: readonly StoredDecision[], window: Window): Promise<ContestedTrace[]> {
+    if (calls.length === 0) return [];
+    return this.#engine.query<ContestedTrace>(loadQuery("select_losing_traces"), {
+      projects: [...new Set(calls.map(({ project_id }) => project_id))],
+      calls: calls.map(({ trace_id, span_id }) => `${trace_id}-${span_id}`),
+      from_s: window.from_s,
+      to_s: window.to_s,
+    });
+  }
+
   /** Stores decisions of one version, in statements of a bounded size. */
   async writeDecisions(decisions: readonly StoredDecision[], version: number): Promise<void> {
     let rows: string[] = [];

@@ -10,7 +10,7 @@ import type { CallsAnswer } from "../../schemas/api.ts";
 import type { CallRow } from "../../schemas/call.ts";
 import { eventually, makeDataDirectory, type Program, startServe } from "../support/program.ts";
 
-const CAPTURES = fileURLToPath(new URL("../../../shared/captures/", import.meta.url));
+const CAPTURES = fileURLToPath(new URL("../captures/", import.meta.url));
 const CLIENTS = ["otel-instrumentation-openai-0.22.0", "anthropic-sdk-native-1.11.0"];
 
 interface Body {

@@ -28,7 +28,7 @@ import type {
   OtlpValue,
 } from "./otlp-proto.ts";
 
-const CAPTURES = new URL("../../../shared/captures/", import.meta.url);
+const CAPTURES = new URL("../captures/", import.meta.url);
 /** The captures that the repository itself holds. */
 const OWN_CAPTURES = new URL("../captures/", import.meta.url);
 
@@ -61,7 +61,7 @@ function listFiles(): string[] {
     return readdirSync(CAPTURES, { recursive: true, encoding: "utf8" });
   } catch (error) {
     throw new Error(
-      "the captured client telemetry is missing: it must be in shared/captures, beside the repository",
+      "the captured client telemetry is missing: it must be in test/captures",
       { cause: error },
     );
   }
