@@ -544,6 +544,28 @@ describe("what shares an identity", () => {
     },
   );
 
+  test("what it took is given back also when the process ends before that is stored", async () => {
+    const winner = call(1, 1, 0, { response_id: "r" });
+    const loser = call(2, 2, 0, { response_id: "r", status: "error" });
+    const again = { ...winner, response_id: "other" };
+    for (const span of [winner, loser]) await deliver(makeResolver(), [span]);
+    expect(await readCalls()).toMatchObject([{ key: keyOfSpan(winner), duplicates: 1 }]);
+    sequence += 1;
+    await insertUnmarked(engine, [again], sequence);
+    let writes = 0;
+    const ending = replaceMethods(engine, {
+      async command(...args: Parameters<Engine["command"]>): Promise<void> {
+        writes += 1;
+        if (writes > 1) throw new Error("the end");
+        await engine.command(...args);
+      },
+    });
+    const batch = batchOf([again], sequence);
+    await expect(makeResolver(ending).resolveBatch(batch)).rejects.toThrow("the end");
+    await makeResolver().resolveBatch(batch);
+    expect(await readCalls()).toEqual(expectCalls([again, loser]));
+  });
+
   test("a sum counts when the call below it comes again without usage", async () => {
     const below = call(1, 2, 1);
     const again = { ...below, ...NO_USAGE };

@@ -249,7 +249,7 @@ export class Resolver {
     return {
       touched: touched.map(({ project_id, start_ns }) => [project_id, bucketOf(BigInt(start_ns))]),
       changes: changes.length,
-      left: await this.#findLeft(stored, changes, names, sight),
+      left: await this.#findLeft(stored, changes, names, { sight, is_repeat }),
     };
   }
 
@@ -261,7 +261,7 @@ export class Resolver {
     stored: readonly StoredDecision[],
     changes: readonly StoredDecision[],
     decided: ReadonlySet<string>,
-    sight: Window,
+    { sight, is_repeat }: Pick<Round, "sight" | "is_repeat">,
   ): Promise<ContestedTrace[]> {
     const changed = new Set(changes.map((row) => `${row.project_id} ${keyOf(row)}`));
     const losers = new Map<string, number>();
@@ -273,6 +273,8 @@ export class Resolver {
     const winners = before.filter(({ project_id, trace_id, span_id, duplicates }) => {
       return duplicates > (losers.get(`${project_id} ${trace_id}-${span_id}`) ?? 0);
     });
+    // After a crash what was withdrawn tells no longer for whom it stood.
+    if (is_repeat) winners.push(...stored.filter(({ counted }) => counted === "default"));
     const kept = before.flatMap(({ project_id, counted_by }) =>
       counted_by === ""
         ? []

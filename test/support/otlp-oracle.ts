@@ -60,10 +60,9 @@ function listFiles(): string[] {
   try {
     return readdirSync(CAPTURES, { recursive: true, encoding: "utf8" });
   } catch (error) {
-    throw new Error(
-      "the captured client telemetry is missing: it must be in test/captures",
-      { cause: error },
-    );
+    throw new Error("the captured client telemetry is missing: it must be in test/captures", {
+      cause: error,
+    });
   }
 }
 
