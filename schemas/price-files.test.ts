@@ -80,7 +80,7 @@ test("the example of docs/prices.md is accepted", () => {
   const page = readFileSync(new URL("../docs/prices.md", import.meta.url), "utf8");
   const [, example = ""] = /```json\n([^]*?)```/.exec(page) ?? [];
   const result = parseNegotiatedPrices(example);
-  expect(result).toMatchObject({ files: [{ provider: "azure", project_id: "checkout" }] });
+  expect(result).toMatchObject({ files: [{ provider: "azure" }] });
 });
 
 describe("readNegotiatedPrices", () => {
