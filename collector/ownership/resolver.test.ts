@@ -2,6 +2,7 @@
  * The ledger of the real engine against the counting rules over everything at once: whatever the
  * order, the batches, the repetitions and the crashes, `calls` ends the same.
  */
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Engine } from "../../clickhouse/engine.ts";
@@ -16,7 +17,7 @@ import {
   replaceMethods,
 } from "../../test/support/ledger.ts";
 import { byClass, idBytes, makeSpan } from "../../test/support/span.ts";
-import { countCalls, MULTI_SIGNAL_DIALECTS } from "../pipeline.ts";
+import { countCalls, loadPriceBook, MULTI_SIGNAL_DIALECTS, READERS } from "../pipeline.ts";
 import { Recompute } from "../recompute/recompute.ts";
 import { type Bucket, Resolver, type ResolverEvent, SettleLoop } from "./resolver.ts";
 
@@ -591,30 +592,24 @@ describe("what shares an identity", () => {
 
 describe("many spans", () => {
   // Columns with one value in twenty that is not the default are stored sparsely, and the engine
-  // gathers lists of them in another order than those of other columns.
-  test("a few calls among hundreds of plain spans keep their own names, counts and context", async () => {
-    const frames = Array.from({ length: 600 }, (_, at) =>
-      call(1, at + 10, at === 0 ? 0 : at + 9, {
-        span_class: "structure",
-        usage_status: "none",
-        cost_status: "none",
-        tokens: makeSpan({}).tokens.map(() => null),
-        session_id: at === 0 ? "session-1" : "",
-        dialect: "",
-        scope_name: "",
-        provider: "",
-      }),
-    );
-    const outer = call(1, 2, 609, {
-      signal: "log",
-      finish_reason: "stop",
-      usage_status: "estimated",
-    });
-    const inner = call(1, 3, 2);
-    await deliver(makeResolver(), [...frames, outer, inner]);
+  // gathers a list of them in another order than lists of other columns: of 452 spans the one call
+  // then stood at the counts of another. Found with this capture.
+  test("a call among hundreds of plain spans keeps its own counts and session", async () => {
+    const [spans, events] = (["traces", "logs"] as const).map((signal) => {
+      const suffix = signal === "logs" ? ".logs.pb" : ".pb";
+      const file = new URL(
+        `../../test/captures/codex-cli-0.169.0/exec_pb${suffix}`,
+        import.meta.url,
+      );
+      const options = { project_id: "default", capture_content: false };
+      return READERS[signal](readFileSync(file), "protobuf", loadPriceBook(), options).spans;
+    }) as [Span[], Span[]];
+    const resolver = makeResolver();
+    await deliver(resolver, spans);
+    await deliver(resolver, events);
     const rows = await readCalls();
-    expect(rows).toEqual(expectCalls([...frames, outer, inner]));
-    expect(rows).toMatchObject([{ duplicates: 1, session_id: "session-1" }]);
+    expect(rows).toEqual(expectCalls([...spans, ...events]));
+    expect(rows).toMatchObject([{ duplicates: 1 }]);
   });
 
   test("a trace of 50,000 spans is decided whole", async () => {
