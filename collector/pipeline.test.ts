@@ -4,7 +4,7 @@
  */
 import { afterEach, expect, test } from "vitest";
 import { PermanentError, RetryableError } from "../schemas/errors.ts";
-import { decodeRecord } from "../schemas/record.ts";
+import { decodeRecord, type RecordTable } from "../schemas/record.ts";
 import { makeCallsBody } from "../test/support/bodies.ts";
 import { FaultyDisk } from "../test/support/faulty-disk.ts";
 import { encodeTraceRequest } from "../test/support/otlp-proto.ts";
@@ -33,14 +33,18 @@ async function open(disk: FaultyDisk, max_bytes = 1 << 30): Promise<Pipeline> {
     book,
     capture_content: false,
     max_future_s: 86_400,
+    max_age_s: 10 * 366 * 86_400,
+    seed: 1,
     now_ms: Date.now,
     onSynced: () => {},
   });
 }
 
-async function logged(): Promise<{ rows: number; buckets: number }> {
+async function logged(table: RecordTable = "spans"): Promise<{ rows: number; buckets: number }> {
   const records = (await wal?.read(0, 1 << 30)) ?? [];
-  const headers = records.map((record) => decodeRecord(record.payload).header);
+  const headers = records
+    .map((record) => decodeRecord(record.payload).header)
+    .filter((header) => header.table === table);
   return {
     rows: headers.reduce((sum, header) => sum + header.rows, 0),
     buckets: headers.reduce((sum, header) => sum + header.buckets.length, 0),
@@ -151,17 +155,23 @@ test("a body that cannot be decoded is refused for good and leaves nothing behin
 const YEAR_NS = 366n * 86_400n * 1_000_000_000n;
 
 test.each([
-  ["a trace id of 15 bytes", { traceId: Buffer.alloc(15, 9) }],
-  ["an all-zero span id", { spanId: Buffer.alloc(8) }],
-  ["a start in 1970", { startTimeUnixNano: 1n }],
-  ["a start in the year 2554", { startTimeUnixNano: (1n << 64n) - 1n }],
-  ["a start in a year", { startTimeUnixNano: BigInt(Date.now()) * 1_000_000n + YEAR_NS }],
-])("%s costs that span and none of its neighbours", async (_what, changes) => {
+  ["a trace id of 15 bytes", { traceId: Buffer.alloc(15, 9) }, 0],
+  ["an all-zero span id", { spanId: Buffer.alloc(8) }, 0],
+  ["a start in 1970", { startTimeUnixNano: 1n }, 1],
+  ["a start in the year 2554", { startTimeUnixNano: (1n << 64n) - 1n }, 1],
+  ["a start in a year", { startTimeUnixNano: BigInt(Date.now()) * 1_000_000n + YEAR_NS }, 1],
+  [
+    "a start 20 years ago",
+    { startTimeUnixNano: BigInt(Date.now()) * 1_000_000n - 20n * YEAR_NS },
+    1,
+  ],
+])("%s costs that span and none of its neighbours", async (_what, changes, set_aside = 0) => {
   const pipeline = await open(new FaultyDisk(7));
   const result = await pipeline.exportBody("traces", bodyWith(changes), "protobuf", "default");
   expect(result).toMatchObject({ accepted_items: 2, rejected_items: 1 });
   expect(result.message).not.toBe("");
   expect((await logged()).rows).toBe(2);
+  expect((await logged("set_aside_items")).rows).toBe(set_aside);
 });
 
 /** Spans under one resource with that many characters of attributes. */
@@ -220,4 +230,26 @@ test("an empty request succeeds and writes nothing", async () => {
   const result = await pipeline.exportBody("traces", new Uint8Array(), "protobuf", "default");
   expect(result).toMatchObject({ accepted_items: 0, rejected_items: 0, message: "" });
   expect(disk.sync_count).toBe(before);
+});
+
+test("lists that hold more values than a request may are refused in place as they are as objects", async () => {
+  const pipeline = await open(new FaultyDisk(11));
+  const start = BigInt(Date.now()) * 1_000_000n;
+  const span = (id: number, values: object[]) => ({
+    traceId: Buffer.alloc(16, id),
+    spanId: Buffer.alloc(8, id),
+    name: "list",
+    startTimeUnixNano: start,
+    endTimeUnixNano: start,
+    attributes: [{ key: "app.list", value: { arrayValue: { values } } }],
+  });
+  const bodyOf = (spans: object[]) =>
+    encodeTraceRequest({ resourceSpans: [{ scopeSpans: [{ spans }] }] });
+  await pipeline.exportBody("traces", bodyOf([span(1, [{}])]), "protobuf", "default");
+  const million = Array.from({ length: 1_000_000 }, () => ({}));
+  const body = bodyOf([2, 3, 4, 5, 6].map((id) => span(id, million)));
+  await expect(pipeline.exportBody("traces", body, "protobuf", "default")).rejects.toMatchObject({
+    code: "too_many_objects",
+  });
+  expect((await logged()).rows).toBe(1);
 });

@@ -63,6 +63,8 @@ async function open(): Promise<void> {
     book,
     capture_content: false,
     max_future_s: 86_400,
+    max_age_s: 10 * 366 * 86_400,
+    seed: 1,
     now_ms: Date.now,
     onSynced: () => {},
   });
@@ -233,7 +235,10 @@ describe.each(SIGNALS)("%s", (signal) => {
         },
       });
       expect(results).toMatchObject([{ accepted_items: 1, rejected_items: 2 }]);
-      expect(await readLog()).toEqual([[table, 1, bucket_count]]);
+      expect(await readLog()).toEqual([
+        [table, 1, bucket_count],
+        ["set_aside_items", 2, 0],
+      ]);
     },
   );
 
@@ -350,7 +355,7 @@ test("data points and spans of before a power cut are inserted after it, each in
   await open();
 
   const inserted: (readonly [RecordTable, Buffer[]])[] = [];
-  const marks: number[] = [];
+  const marks: (number | "late")[] = [];
   const target: BatchTarget = {
     async insertBlocks(table, found) {
       inserted.push([table, found.map((block) => Buffer.from(block))]);

@@ -30,6 +30,12 @@ export const INPUT_CLASSES: readonly TokenClass[] = TOKEN_CLASSES.filter(
   (name) => name.startsWith("input_") || name.startsWith("cache_"),
 );
 
+/** The same as bits, of which bit i stands for class i. */
+export const INPUT_MASK: number = INPUT_CLASSES.reduce(
+  (mask, name) => mask | (1 << CLASS_INDEX[name]),
+  0,
+);
+
 /** The classes that are completion side; their sum is `output_total`. */
 export const OUTPUT_CLASSES: readonly TokenClass[] = TOKEN_CLASSES.filter((name) =>
   name.startsWith("output_"),

@@ -94,7 +94,8 @@ function decodeScopes<Item>(
   }
 }
 
-function decodeResource(decoding: Decoding, end: number, into: Attributes): void {
+/** Decodes a Resource up to `end` into the list. */
+export function decodeResource(decoding: Decoding, end: number, into: Attributes): void {
   const { reader } = decoding;
   while (reader.pos < end) {
     const field = readField(reader, end, RESOURCE);
@@ -131,7 +132,8 @@ function decodeItems<Item>(
   return items === undefined ? undefined : { scope: scope ?? { name: "", version: "" }, items };
 }
 
-function decodeScope(reader: WireReader, end: number, into: Scope): void {
+/** Decodes an InstrumentationScope up to `end`; a repeated one merges. */
+export function decodeScope(reader: WireReader, end: number, into: Scope): void {
   while (reader.pos < end) {
     const field = readField(reader, end, SCOPE);
     if (field === 1) into.name = readText(reader, readEnd(reader, end));

@@ -27,7 +27,8 @@ export function decodeTraces(body: Uint8Array): DecodedTraces {
   return toTraces(decodeRequest("traces", body, decodeValidSpan));
 }
 
-function decodeValidSpan(decoding: Decoding, end: number): DecodedSpan | undefined {
+/** Decodes the span up to `end`; undefined, with the reason in the notes, when it is none. */
+export function decodeValidSpan(decoding: Decoding, end: number): DecodedSpan | undefined {
   const span = decodeSpan(decoding, end);
   const problem = findSpanProblem(span);
   if (problem === undefined) return span;

@@ -56,7 +56,11 @@ export function readCall(
     readText(facts.text("provider")),
   );
   if (span.provider === "") span.provider = readText(facts.text("client_of")) ?? "";
-  span.response_id = nameResponseId(text(keys.response_id, "response_id"));
+  span.response_id = nameResponseId(
+    readText(values.firstFor("response_id", keys.response_id)) ??
+      readText(facts.text("response_id")) ??
+      "",
+  );
   const readReason = dialect.lists_reasons_by_chunk ? readLastWord : readFirstWord;
   const sent = readReason(values.first(keys.finish_reason));
   const answered = readFirstWord(facts.text("finish_reason"));
@@ -69,8 +73,8 @@ export function readCall(
   const told = streams[0] ?? streams[1] ?? kind?.streaming;
   span.streaming = streams.includes(true) || (told ?? (values.has(keys.of_streams) || null));
   span.ttft_ns = readFirstTokenTime(decoded, dialect, values);
-  const identity = (slots: Slots, name: TextFact): string =>
-    readIdentity(values.first(slots)) ?? readIdentity(facts.text(name)) ?? "";
+  const identity = (slots: Slots, name: "user_id" | "session_id"): string =>
+    readIdentity(values.firstFor(name, slots)) ?? readIdentity(facts.text(name)) ?? "";
   span.user_id = identity(keys.user_id, "user_id");
   span.session_id = identity(keys.session_id, "session_id");
   span.agent_name =
@@ -183,7 +187,9 @@ function readPayloads(dialect: Dialect, values: SlotValues, is_sum: boolean): Me
     if (mime !== undefined && readText(values.first(mime))?.includes("json") !== true) continue;
     const payload = parsePayload(values.first(keys));
     const facts = payload === undefined ? undefined : read(payload);
-    if (facts !== undefined) merged.add(facts);
+    if (facts === undefined) continue;
+    merged.add(facts);
+    if (values.reads !== null) values.reads.has_payload = true;
   }
   return merged;
 }
@@ -196,7 +202,8 @@ function readFirstTokenTime(
 ): bigint | null {
   const keys = dialect.fields;
   const sent =
-    readSeconds(values.first(keys.ttft_s)) ?? readMilliseconds(values.first(keys.ttft_ms));
+    readSeconds(values.firstFor("ttft_s", keys.ttft_s)) ??
+    readMilliseconds(values.firstFor("ttft_ms", keys.ttft_ms));
   // No answer comes in no time: Codex sends 0 for every one.
   if (sent !== undefined && sent > 0n) return sent;
   const came_ns = readTimeNs(values.first(keys.first_token_at));
@@ -218,7 +225,8 @@ const STATUSES_IN_MESSAGE: readonly RegExp[] = [
   /^(?:[A-Z_]+: |\[GoogleGenerativeAI Error\]: )?Error fetching from \S+: \[([45]\d\d) /,
 ];
 
-function statusInMessage(message: string | undefined): number {
+/** The HTTP status that the message of an error begins with or holds; 0 for none. */
+export function statusInMessage(message: string | undefined): number {
   for (const pattern of message === undefined ? [] : STATUSES_IN_MESSAGE) {
     const match = pattern.exec(message as string);
     if (match !== null) return Number(match[1]);

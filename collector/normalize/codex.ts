@@ -76,8 +76,9 @@ export const CODEX: Dialect = {
 export const CODEX_THREAD: Dialect = {
   ...CODEX,
   matches: (scope, values) => {
+    if (!isCodex(scope)) return false;
     const thread = values.first(THREAD);
-    return isCodex(scope) && typeof thread === "string" && thread.includes("-");
+    return typeof thread === "string" && thread.includes("-");
   },
   fields: {
     ...CODEX.fields,

@@ -30,7 +30,8 @@ const MAX_VERDICTS = 4096;
 /** Verdicts by key as sent. Whoever sends ever new keys only makes them be judged again. */
 const verdicts = new Map<string, KeyVerdict>();
 
-function verdictOf(key: string): KeyVerdict {
+/** The verdict on a key, remembered. */
+export function verdictOf(key: string): KeyVerdict {
   const known = verdicts.get(key);
   if (known !== undefined) return known;
   const verdict = judgeKey(key);
@@ -45,7 +46,7 @@ function isNumbersJson(text: string): boolean {
 }
 
 /** The value that may be stored under the key, or undefined when it is content. */
-function keepValue(key: string, value: AttributeValue): AttributeValue | undefined {
+export function keepValue(key: string, value: AttributeValue): AttributeValue | undefined {
   const verdict = verdictOf(key);
   if (verdict === "content") return undefined;
   switch (typeof value) {

@@ -11,6 +11,7 @@ import {
   type Span,
   type SpanStatus,
 } from "../../schemas/span.ts";
+import type { SpanContext } from "../../schemas/span-row.ts";
 import { TOKEN_CLASSES } from "../../schemas/tokens.ts";
 import { disown, readCall } from "./call.ts";
 import {
@@ -23,17 +24,12 @@ import {
 import type { Dialect } from "./dialect.ts";
 import { DIALECTS } from "./dialects.ts";
 import { OTEL_FIELDS } from "./otel-genai.ts";
-import { registerKeys, SlotValues } from "./slots.ts";
+import { type Reads, registerKeys, SlotValues } from "./slots.ts";
+import { TAG_PREFIX } from "./tags.ts";
 import { MAX_TEXT_LENGTH, readIdentity, readText } from "./values.ts";
 
-/**
- * Attributes of this prefix, on spans or resources, become tags of the call. A tag is stored because
- * its sender asked for it, whatever its name; only text too long for a tag counts as content.
- */
-export const TAG_PREFIX = "spanledger.tag.";
-
 /** A span open for longer has a wrong end, and one of them would swamp every sum: 30 days, ns. */
-const MAX_DURATION_NS = 30n * 86_400n * 1_000_000_000n;
+export const MAX_DURATION_NS = 30n * 86_400n * 1_000_000_000n;
 
 /** Logfire sends an early copy of every span, with a span id of its own (dialects.md 1.1). */
 const PENDING_COPY = registerKeys("logfire.span_type");
@@ -48,13 +44,9 @@ const NO_PARENT = new Uint8Array(8);
 const SERVER_STATUSES: readonly SpanStatus[] = ["unset", "ok", "error"];
 
 /** What all spans of one scope share. */
-interface Context {
+export interface Context extends SpanContext {
   readonly options: NormalizeOptions;
   readonly scope: Scope;
-  readonly resource: Attributes;
-  readonly resource_tags: Attributes;
-  readonly service_name: string;
-  readonly environment: string;
 }
 
 /** Values of the span at hand; one for the process, refilled for each span. */
@@ -77,11 +69,19 @@ export function normalizeAs(
   return scope_spans.spans.map((span) => normalizeSpan(span, context, dialects, signal));
 }
 
-function makeContext(resource: Attributes, scope: Scope, options: NormalizeOptions): Context {
+/** What the spans of a scope of a resource share. */
+export function makeContext(
+  resource: Attributes,
+  scope: Scope,
+  options: NormalizeOptions,
+): Context {
   return {
     options,
     scope,
-    resource: options.capture_content ? resource : withoutContent(resource),
+    project_id: options.project_id,
+    scope_name: scope.name.slice(0, MAX_TEXT_LENGTH),
+    scope_version: scope.version.slice(0, MAX_TEXT_LENGTH),
+    resource_attributes: options.capture_content ? resource : withoutContent(resource),
     resource_tags: readTags(resource, options),
     service_name: readText(resource.get("service.name")) ?? "",
     environment: environmentOf(resource),
@@ -97,8 +97,33 @@ export function environmentOf(resource: Attributes): string {
   );
 }
 
+/** A span, and by what it was understood. */
+export interface UnderstoodSpan {
+  readonly span: Span;
+  /** Undefined when no dialect speaks for it. */
+  readonly dialect: Dialect | undefined;
+  /** The attributes, until the next span. */
+  readonly values: SlotValues;
+}
+
+/** Normalizes a span and remembers in `reads` what decided. */
+export function understandSpan(
+  decoded: DecodedSpan,
+  context: Context,
+  reads: Reads,
+): UnderstoodSpan {
+  values.reads = reads;
+  try {
+    const span = normalizeSpan(decoded, context);
+    const dialect = DIALECTS.find((candidate) => candidate.matches(context.scope, values));
+    return { span, dialect, values };
+  } finally {
+    values.reads = null;
+  }
+}
+
 /** Normalizes one span or, given its dialects, anything that was put in the shape of one. */
-function normalizeSpan(
+export function normalizeSpan(
   decoded: DecodedSpan,
   context: Context,
   dialects: readonly Dialect[] = DIALECTS,
@@ -110,8 +135,8 @@ function normalizeSpan(
   const dialect = dialects.find((candidate) => candidate.matches(context.scope, values));
   if (dialect === undefined) {
     // Calls below it may lack what it says of whose they are.
-    span.user_id = readIdentity(values.first(OTEL_FIELDS.user_id)) ?? "";
-    span.session_id = readIdentity(values.first(OTEL_FIELDS.session_id)) ?? "";
+    span.user_id = readIdentity(values.firstFor("user_id", OTEL_FIELDS.user_id)) ?? "";
+    span.session_id = readIdentity(values.firstFor("session_id", OTEL_FIELDS.session_id)) ?? "";
     return span;
   }
   readCall(span, decoded, dialect, values);
@@ -121,7 +146,7 @@ function normalizeSpan(
 
 /** The span as sent, with nothing known about a model call. */
 function copySpan(decoded: DecodedSpan, context: Context): Span {
-  const { options, scope } = context;
+  const { options } = context;
   const tags = readTags(decoded.attributes, options);
   const keep = options.capture_content;
   return {
@@ -164,12 +189,12 @@ function copySpan(decoded: DecodedSpan, context: Context): Span {
     agent_name: "",
     tags: mergeTags(context.resource_tags, tags),
     dialect: "",
-    scope_name: scope.name.slice(0, MAX_TEXT_LENGTH),
-    scope_version: scope.version.slice(0, MAX_TEXT_LENGTH),
+    scope_name: context.scope_name,
+    scope_version: context.scope_version,
     signal: "span",
     reason: "not a GenAI span",
     attributes: keep ? decoded.attributes : withoutContent(decoded.attributes),
-    resource_attributes: context.resource,
+    resource_attributes: context.resource_attributes,
     events: keep ? decoded.events : withoutEventContent(decoded.events),
     links: keep ? decoded.links : withoutLinkContent(decoded.links),
   };

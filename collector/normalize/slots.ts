@@ -22,10 +22,35 @@ export function registerKeys(...keys: string[]): readonly number[] {
   });
 }
 
+/** The slot of a key, or -1 when no dialect reads it. */
+export function findSlot(key: string): number {
+  return SLOTS.get(key) ?? -1;
+}
+
+/**
+ * Which attributes a span was understood by. Whatever was made of it depends on the values of `words`
+ * and, through a known function each, on those of `places`; of all others on their being there.
+ */
+export class Reads {
+  readonly words = new Set<number>();
+  /** Slots by what their value becomes: a count, an id, a delay. */
+  readonly places = new Map<string, number>();
+  /** A payload was read: more than these values decided. */
+  has_payload = false;
+
+  clear(): void {
+    this.words.clear();
+    this.places.clear();
+    this.has_payload = false;
+  }
+}
+
 /** The registered attributes of one span; reused from span to span. */
 export class SlotValues {
   #values: (PresentValue | undefined)[] = [];
   #filled: number[] = [];
+  /** Where reads are remembered; null when nobody asks. */
+  reads: Reads | null = null;
 
   /**
    * Takes the registered attributes of a span. A key sent twice keeps its last value (OTLP D11). An
@@ -48,12 +73,25 @@ export class SlotValues {
   first(slots: readonly number[]): PresentValue | undefined {
     for (const slot of slots) {
       const value = this.#values[slot];
-      if (value !== undefined) return value;
+      if (value === undefined) continue;
+      this.reads?.words.add(slot);
+      return value;
+    }
+    return undefined;
+  }
+
+  /** The same, of a value that becomes what the place names and decides nothing else. */
+  firstFor(place: string, slots: readonly number[]): PresentValue | undefined {
+    for (const slot of slots) {
+      const value = this.#values[slot];
+      if (value === undefined) continue;
+      this.reads?.places.set(place, slot);
+      return value;
     }
     return undefined;
   }
 
   has(slots: readonly number[]): boolean {
-    return this.first(slots) !== undefined;
+    return slots.some((slot) => this.#values[slot] !== undefined);
   }
 }

@@ -13,7 +13,19 @@ import {
   type TokenClass,
 } from "../../schemas/tokens.ts";
 import { byClass } from "../../test/support/span.ts";
+import { ORDINARY } from "./dialect.ts";
 import { normalizeOne, type Pairs } from "./fixture.ts";
+import {
+  compileUsageRules,
+  makeSent,
+  makeUsage,
+  putCount,
+  resetSent,
+  splitCounts,
+  type Sent as SentRecord,
+  USAGE_NAMES,
+  type UsageName,
+} from "./usage.ts";
 
 const CHAT = { "gen_ai.operation.name": "chat", "gen_ai.request.model": "some-model" };
 
@@ -337,5 +349,119 @@ describe("any usage", () => {
         expect(known("cache_write_5m")).toBe(sent.write_5m !== undefined);
       }),
     );
+  });
+});
+
+describe("records that are reused from call to call", () => {
+  const sent = makeSent();
+  const usage = makeUsage();
+  const words = {
+    provider: "anthropic",
+    operation: "chat",
+    request_model: "claude-sonnet-4-5",
+    response_model: "",
+  };
+  const rules = compileUsageRules({ ...ORDINARY, hides_reasoning_of: "all" }, words);
+
+  /** Splits counts in the reused records; other facts of the call as given. */
+  function splitReused(
+    counts: Partial<Record<UsageName, number | "invalid">>,
+    facts: Partial<SentRecord> = {},
+  ) {
+    resetSent(sent);
+    for (const [index, name] of USAGE_NAMES.entries()) putCount(sent, index, counts[name]);
+    splitCounts(Object.assign(sent, facts), rules, usage);
+    return usage;
+  }
+
+  test("hold the split of the call at hand alone", () => {
+    // The row "Anthropic, input with the cache" above, with the total that Anthropic never sends.
+    const first = splitReused({
+      input: 2325,
+      cache_read: 2000,
+      cache_write: 300,
+      output: "invalid",
+      web_search: 3,
+    });
+    expect(first).toMatchObject({ status: "estimated", web_searches: 3 });
+    expect(first.notes).toEqual([
+      "the output token count sent is no token count",
+      "the output is not told",
+      "the lifetime of the cache writes is not told: they are priced as 5 minutes",
+    ]);
+    expect(splitReused({ input: 10, output: 5, reasoning: 2 })).toEqual({
+      tokens: byClass({ input_uncached: 10, output_text: 3, output_reasoning: 2 }),
+      status: "reported",
+      web_searches: 0,
+      notes: [],
+    });
+    expect(splitReused({ total: 15 })).toEqual({
+      tokens: byClass({}),
+      status: "missing",
+      web_searches: 0,
+      notes: [],
+    });
+  });
+
+  test("give what new ones give, whatever call came before", () => {
+    const counts = fc.record(
+      Object.fromEntries(
+        USAGE_NAMES.map((name) => [
+          name,
+          fc.oneof(fc.nat(5), fc.nat(3_000), fc.constantFrom(0, "invalid" as const)),
+        ]),
+      ),
+      { requiredKeys: [] },
+    );
+    const facts = fc.record(
+      {
+        input_includes_cache: fc.boolean(),
+        output_includes_reasoning: fc.boolean(),
+        is_whole: fc.boolean(),
+        is_estimate: fc.boolean(),
+        note: fc.constant("read with care"),
+        doubt: fc.constant("a guess"),
+        has_failed: fc.boolean(),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(counts, facts, counts, facts, (before, facts_before, counts, facts) => {
+        splitReused(before, facts_before);
+        const reused = splitReused(counts, facts);
+        const fresh_sent = makeSent();
+        for (const [index, name] of USAGE_NAMES.entries()) {
+          putCount(fresh_sent, index, counts[name]);
+        }
+        const fresh = makeUsage();
+        splitCounts(Object.assign(fresh_sent, facts), rules, fresh);
+        expect(reused).toEqual(fresh);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test.each(USAGE_NAMES)("%s alone is usage, unless it is a total or a piece", (name) => {
+    const is_usage = name !== "total" && name !== "web_search";
+    expect(splitReused({ [name]: 7 }).status !== "missing").toBe(is_usage);
+  });
+
+  test.each<[string, Partial<SentRecord>, string, string[]]>([
+    ["plain", {}, "estimated", ["hides"]],
+    ["whole, so that the emitter hid nothing", { is_whole: true }, "reported", []],
+    ["the emitter's guess", { doubt: "a guess" }, "estimated", ["a guess", "hides"]],
+    ["the client's guess", { is_estimate: true, is_whole: true }, "estimated", []],
+    ["read with care", { note: "with care", is_whole: true }, "derived", ["with care"]],
+  ])("counts that are %s are said to be so", (_name, facts, status, notes) => {
+    const found = splitReused({ input: 10, output: 5 }, facts);
+    expect(found.status).toBe(status);
+    const hidden = "this instrumentation hides reasoning tokens: the output is a lower bound";
+    expect(found.notes).toEqual(notes.map((note) => (note === "hides" ? hidden : note)));
+  });
+
+  test("zeros of a call that failed are zeros, and those of an answer are lost counts", () => {
+    expect(splitReused({ input: 0, output: 0 }).status).toBe("missing");
+    const failed = splitReused({ input: 0, output: 0 }, { has_failed: true });
+    expect(failed.tokens).toEqual(byClass({ input_uncached: 0, output_text: 0 }));
   });
 });

@@ -2,30 +2,55 @@
  * From the totals an emitter sends to disjoint token classes (DESIGN section 5 rule 5;
  * dialects.md sections 1.3 to 1.6). Nothing is clamped: `max(0, input - cache)` loses real tokens
  * wherever an emitter's input excludes the cache. Absent stays null, zero stays zero.
+ *
+ * `splitCounts` is the one mechanism. It allocates nothing unless it has something to note, because it
+ * also runs for spans that never become objects; `splitUsage` reads a record for it off attributes.
  */
-import type { Span, UsageStatus } from "../../schemas/span.ts";
-import { CLASS_INDEX, TOKEN_CLASSES, type TokenClass } from "../../schemas/tokens.ts";
-import { type Dialect, includesProvider, type UsageKeys } from "./dialect.ts";
+import type { Span } from "../../schemas/span.ts";
+import { CLASS_INDEX } from "../../schemas/tokens.ts";
+import { type Dialect, includesProvider } from "./dialect.ts";
 import type { SentCounts } from "./payload.ts";
 import type { PresentValue, SlotValues } from "./slots.ts";
+import {
+  type Count,
+  makeSent,
+  makeUsage,
+  putCount,
+  resetSent,
+  resetUsage,
+  type Sent,
+  TOKEN_NAMES,
+  type Usage,
+  USAGE_NAMES,
+  type UsageName,
+} from "./usage-record.ts";
 import { readTokens } from "./values.ts";
 
-type Count = number | undefined;
+export {
+  makeSent,
+  makeUsage,
+  putCount,
+  resetSent,
+  type Sent,
+  type Usage,
+  USAGE_NAMES,
+  type UsageName,
+} from "./usage-record.ts";
 
-/** The totals as sent, each believable or absent. */
-type Sent = { -readonly [Name in keyof UsageKeys]: Count } & {
-  input_includes_cache: boolean | undefined;
-  output_includes_reasoning: boolean | undefined;
-};
-
-export interface Usage {
-  /** In the order of TOKEN_CLASSES. */
-  tokens: (number | null)[];
-  status: UsageStatus;
-  /** Web searches billed by the piece; 0 when none are known of. */
-  web_searches: number;
-  /** What a reader of the row has to know about the numbers; empty when they are plain. */
-  notes: string[];
+/** What the words of a call decide about its counts, whatever they are. */
+export interface CompiledRules {
+  readonly input_excludes_cache: boolean;
+  readonly output_excludes_reasoning: boolean;
+  readonly hides_cache: boolean;
+  readonly hides_reasoning: boolean;
+  /** The total may count prompts of tools that stand beside the input. */
+  readonly counts_tool_prompts: boolean;
+  /** No provider caches such prompts, so nothing is kept back. */
+  readonly is_uncached: boolean;
+  /** An input without an output, or the other way round, is the whole call. */
+  readonly is_one_sided: boolean;
+  /** Cache writes cost by their lifetime. */
+  readonly has_lifetimes: boolean;
 }
 
 /** Counts from a payload, and whether they replace those of the attributes or complete them. */
@@ -45,28 +70,6 @@ export type UsageRules = Pick<
   | "estimate"
 >;
 
-/** Counts that are believed as whole numbers of tokens, with the words for a broken one. */
-const USAGE_NAMES: readonly (keyof UsageKeys)[] = [
-  "input",
-  "output",
-  "total",
-  "input_uncached",
-  "cache_read",
-  "cache_write",
-  "cache_write_5m",
-  "cache_write_1h",
-  "tool_input",
-  "reasoning",
-  "input_audio",
-  "output_audio",
-  "input_image",
-  "output_image",
-  "web_search",
-];
-
-/** Counts that say what was used; a total or a number of searches alone does not. */
-const TOKEN_NAMES = USAGE_NAMES.filter((name) => name !== "total" && name !== "web_search");
-
 /**
  * No provider caches a shorter prompt, tokens (OpenAI, Anthropic, Gemini and Bedrock documentation):
  * below it an emitter that hides the cache hides nothing.
@@ -82,9 +85,34 @@ const ONE_SIDED_OPERATIONS = /embed|rerank|image|audio|speech|transcri/;
 /** Providers whose total also counts prompts of tools that stand beside the input. */
 const COUNTS_TOOL_PROMPTS: ReadonlySet<string> = new Set(["google", "vertex"]);
 
+/** The models whose cache writes cost by lifetime, on whatever platform. */
+const CLAUDE = /claude/i;
+
+/** What the rules of an emitter come to for all calls of the same words. */
+export function compileUsageRules(
+  rules: Omit<UsageRules, "usage" | "estimate">,
+  call: Pick<Span, "provider" | "operation" | "request_model" | "response_model">,
+): CompiledRules {
+  const { provider, operation } = call;
+  const model = call.response_model || call.request_model;
+  return {
+    input_excludes_cache: includesProvider(rules.input_excludes_cache_of, provider),
+    output_excludes_reasoning: includesProvider(rules.output_excludes_reasoning_of, provider),
+    hides_cache: includesProvider(rules.hides_cache_of, provider),
+    hides_reasoning: includesProvider(rules.hides_reasoning_of, provider),
+    counts_tool_prompts: COUNTS_TOOL_PROMPTS.has(provider),
+    is_uncached: UNCACHED_OPERATIONS.has(operation),
+    is_one_sided: ONE_SIDED_OPERATIONS.test(operation),
+    has_lifetimes: provider === "anthropic" || CLAUDE.test(model),
+  };
+}
+
+/** The record of the call at hand in `splitUsage`, which nobody else sees. */
+const SENT = makeSent();
+
 /**
  * Reads and splits the usage of a call: from the provider's own counts where a payload has them,
- * else from the attributes by the rules of the emitter.
+ * else from the attributes by the rules of the emitter. The answer is the caller's to keep.
  */
 export function splitUsage(
   values: SlotValues,
@@ -92,36 +120,12 @@ export function splitUsage(
   call: Pick<Span, "provider" | "operation" | "status" | "request_model" | "response_model">,
   payload: PayloadCounts | undefined,
 ): Usage {
-  const { provider, operation, status } = call;
-  const usage: Usage = {
-    tokens: TOKEN_CLASSES.map(() => null),
-    status: "missing",
-    web_searches: 0,
-    notes: [],
-  };
-  const sent = readSent(values, rules, payload, usage);
-  usage.web_searches = sent.web_search ?? 0;
-  if (!TOKEN_NAMES.some((name) => sent[name] !== undefined)) return usage;
-  if (status !== "error" && isNothing(sent)) {
-    usage.notes.push("an answer takes tokens: the zeros sent stand for counts that were lost");
-    return usage;
-  }
-  // Where one count is no count, the others are not the whole of the call.
-  usage.status = usage.notes.length === 0 ? "reported" : "estimated";
-  if (payload?.counts.note !== undefined) derive(usage, payload.counts.note);
-  if (payload?.counts.is_estimate === true) usage.status = "estimated";
-  const has_cache = inputIncludesCache(sent, rules, provider, usage);
-  const has_reasoning = outputIncludesReasoning(sent, rules, provider, has_cache, usage);
-  addCacheWrites(sent, has_cache, usage);
-  addToolPrompts(sent, provider, has_cache, has_reasoning, usage);
-  splitInput(sent, has_cache, usage);
-  splitOutput(sent, has_reasoning, usage);
-  if (payload?.is_whole !== true && !UNCACHED_OPERATIONS.has(operation)) {
-    noteDoubts(sent, values, rules, provider, usage);
-    noteUnexplainedTotal(sent, usage);
-  }
-  if (status !== "error" && !ONE_SIDED_OPERATIONS.test(operation)) noteHalf(sent, usage);
-  noteLifetime(call, usage);
+  const usage = makeUsage();
+  resetSent(SENT);
+  SENT.has_failed = call.status === "error";
+  readSent(values, rules, payload, SENT);
+  if (!SENT.is_whole) SENT.doubt = rules.estimate?.(values, call.provider);
+  splitCounts(SENT, compileUsageRules(rules, call), usage);
   return usage;
 }
 
@@ -129,31 +133,69 @@ function readSent(
   values: SlotValues,
   rules: UsageRules,
   payload: PayloadCounts | undefined,
-  usage: Usage,
-): Sent {
-  const keys = rules.usage;
-  if (payload === undefined) return readEach((name) => values.first(keys[name]), usage);
-  const { counts, is_whole } = payload;
-  const sent = readEach((name) => {
-    const key_value = is_whole ? undefined : values.first(keys[name]);
-    return key_value ?? ((counts[name] ?? undefined) as PresentValue | undefined);
-  }, usage);
-  sent.input_includes_cache = counts.input_includes_cache;
-  sent.output_includes_reasoning = counts.output_includes_reasoning;
-  return sent;
+  sent: Sent,
+): void {
+  const { usage: keys } = rules;
+  const counts = payload?.counts;
+  sent.is_whole = payload?.is_whole === true;
+  for (const [index, name] of USAGE_NAMES.entries()) {
+    const key_value = sent.is_whole ? undefined : values.firstFor(name, keys[name]);
+    const value = key_value ?? ((counts?.[name] ?? undefined) as PresentValue | undefined);
+    putCount(sent, index, readTokens(value));
+  }
+  sent.input_includes_cache = counts?.input_includes_cache;
+  sent.output_includes_reasoning = counts?.output_includes_reasoning;
+  sent.is_estimate = counts?.is_estimate === true;
+  sent.note = counts?.note;
 }
 
-function readEach(read: (name: keyof UsageKeys) => PresentValue | undefined, usage: Usage): Sent {
-  const sent = {
-    input_includes_cache: undefined,
-    output_includes_reasoning: undefined,
-  } as Sent;
-  for (const name of USAGE_NAMES) {
-    const count = readTokens(read(name));
-    if (count === "invalid") usage.notes.push(`the ${name} token count sent is no token count`);
-    sent[name] = count === "invalid" ? undefined : count;
+/**
+ * Splits the counts of a call into `usage`, which is emptied first and may be reused from call to call;
+ * a caller that keeps any of it makes a new one with `makeUsage`. Changes `sent`.
+ */
+export function splitCounts(sent: Sent, rules: CompiledRules, usage: Usage): void {
+  resetUsage(usage);
+  if (sent.broken_mask !== 0) noteBroken(sent.broken_mask, usage);
+  usage.web_searches = sent.web_search ?? 0;
+  if (!hasTokens(sent)) return;
+  if (!sent.has_failed && isNothing(sent)) {
+    usage.notes.push("an answer takes tokens: the zeros sent stand for counts that were lost");
+    return;
   }
-  return sent;
+  // Where one count is no count, the others are not the whole of the call.
+  usage.status = sent.broken_mask === 0 ? "reported" : "estimated";
+  if (sent.note !== undefined) derive(usage, sent.note);
+  if (sent.is_estimate) usage.status = "estimated";
+  const has_cache = inputIncludesCache(sent, rules, usage);
+  const has_reasoning = outputIncludesReasoning(sent, rules, has_cache, usage);
+  addCacheWrites(sent, has_cache, usage);
+  addToolPrompts(sent, rules, has_cache, has_reasoning, usage);
+  splitInput(sent, has_cache, usage);
+  splitOutput(sent, has_reasoning, usage);
+  if (!sent.is_whole && !rules.is_uncached) {
+    noteDoubt(sent.doubt, usage);
+    noteDoubt(hiddenCache(sent, rules), usage);
+    noteDoubt(hiddenReasoning(sent, rules), usage);
+    noteUnexplainedTotal(sent, usage);
+  }
+  if (!sent.has_failed && !rules.is_one_sided) noteHalf(sent, usage);
+  if (rules.has_lifetimes) noteLifetime(usage);
+}
+
+function noteBroken(broken_mask: number, usage: Usage): void {
+  for (const [index, name] of USAGE_NAMES.entries()) {
+    if ((broken_mask & (1 << index)) === 0) continue;
+    usage.notes.push(`the ${name} token count sent is no token count`);
+  }
+}
+
+/** Whether any count says what was used. */
+function hasTokens(sent: Sent): boolean {
+  if (sent.input !== undefined || sent.output !== undefined) return true;
+  for (let index = 0; index < TOKEN_NAMES.length; index += 1) {
+    if (sent[TOKEN_NAMES[index] as UsageName] !== undefined) return true;
+  }
+  return false;
 }
 
 /** Whether input and output were both sent and no count is above zero. */
@@ -169,12 +211,7 @@ function cachedOf(sent: Sent): number {
 }
 
 /** Whether `input` holds the cached tokens: certain arithmetic, the provider, the table, the rule. */
-function inputIncludesCache(
-  sent: Sent,
-  rules: UsageRules,
-  provider: string,
-  usage: Usage,
-): boolean {
+function inputIncludesCache(sent: Sent, rules: CompiledRules, usage: Usage): boolean {
   const cached = cachedOf(sent);
   const { input, output, total } = sent;
   if (input === undefined) return true;
@@ -191,7 +228,7 @@ function inputIncludesCache(
       return false;
     }
   }
-  if (!includesProvider(rules.input_excludes_cache_of, provider)) return true;
+  if (!rules.input_excludes_cache) return true;
   if (cached > 0) derive(usage, "the input of this instrumentation excludes the cached tokens");
   return false;
 }
@@ -199,8 +236,7 @@ function inputIncludesCache(
 /** Whether `output` holds the reasoning tokens. */
 function outputIncludesReasoning(
   sent: Sent,
-  rules: UsageRules,
-  provider: string,
+  rules: CompiledRules,
   has_cache: boolean,
   usage: Usage,
 ): boolean {
@@ -229,7 +265,7 @@ function outputIncludesReasoning(
     }
   }
   if (sent.output_includes_reasoning !== undefined) return sent.output_includes_reasoning;
-  if (!includesProvider(rules.output_excludes_reasoning_of, provider)) return true;
+  if (!rules.output_excludes_reasoning) return true;
   derive(usage, "the output of this instrumentation excludes reasoning");
   return false;
 }
@@ -238,8 +274,9 @@ function outputIncludesReasoning(
 function addCacheWrites(sent: Sent, has_cache: boolean, usage: Usage): void {
   const { input, input_uncached, cache_read } = sent;
   if (!has_cache || input === undefined || input_uncached === undefined) return;
-  const writes = [sent.cache_write, sent.cache_write_5m, sent.cache_write_1h];
-  if (cache_read === undefined || writes.some((count) => count !== undefined)) return;
+  const { cache_write, cache_write_5m, cache_write_1h } = sent;
+  if (cache_read === undefined || cache_write !== undefined) return;
+  if (cache_write_5m !== undefined || cache_write_1h !== undefined) return;
   const rest = input - input_uncached - cache_read;
   if (rest <= 0) return;
   sent.cache_write = rest;
@@ -249,7 +286,7 @@ function addCacheWrites(sent: Sent, has_cache: boolean, usage: Usage): void {
 /** Prompts of tools that only the total tells of, where a provider counts them apart. */
 function addToolPrompts(
   sent: Sent,
-  provider: string,
+  rules: CompiledRules,
   has_cache: boolean,
   has_reasoning: boolean,
   usage: Usage,
@@ -261,7 +298,7 @@ function addToolPrompts(
     return;
   }
   // Without the reasoning tokens a difference to the total may as well be reasoning.
-  if (!COUNTS_TOOL_PROMPTS.has(provider) || sent.reasoning === undefined) return;
+  if (!rules.counts_tool_prompts || sent.reasoning === undefined) return;
   if (total === undefined || output === undefined) return;
   const prompt = input + (has_cache ? 0 : cachedOf(sent));
   const rest = total - prompt - output - (has_reasoning ? 0 : sent.reasoning);
@@ -270,13 +307,13 @@ function addToolPrompts(
   derive(usage, "the total sent holds more prompt tokens: those of tool results");
 }
 
-function put(usage: Usage, name: TokenClass, count: Count): void {
-  if (count !== undefined) usage.tokens[CLASS_INDEX[name]] = count;
+function put(usage: Usage, index: number, count: Count): void {
+  if (count !== undefined) usage.tokens[index] = count;
 }
 
 function splitInput(sent: Sent, has_cache: boolean, usage: Usage): void {
   const written = splitCacheWrites(sent, usage);
-  put(usage, "cache_read", sent.cache_read);
+  put(usage, CLASS_INDEX.cache_read, sent.cache_read);
   let rest = restOfInput(sent, written, has_cache);
   if (rest === undefined) {
     putInputParts(sent, usage);
@@ -290,15 +327,15 @@ function splitInput(sent: Sent, has_cache: boolean, usage: Usage): void {
   const modal = (sent.input_audio ?? 0) + (sent.input_image ?? 0);
   if (modal <= rest) {
     putInputParts(sent, usage);
-    put(usage, "input_uncached", rest - modal);
+    put(usage, CLASS_INDEX.input_uncached, rest - modal);
   } else if (modal <= (sent.input ?? rest)) {
     // Cached and audio tokens overlap by an unknown number: kept apart they would count twice.
-    put(usage, "input_uncached", rest);
+    put(usage, CLASS_INDEX.input_uncached, rest);
     usage.status = "estimated";
     usage.notes.push("some audio or image tokens were cached: all are taken as text");
   } else {
     putInputParts(sent, usage);
-    put(usage, "input_uncached", rest);
+    put(usage, CLASS_INDEX.input_uncached, rest);
     derive(usage, "audio and image parts exceed the input sent: it excludes them");
   }
 }
@@ -311,14 +348,14 @@ function restOfInput(sent: Sent, written: number, has_cache: boolean): number | 
 }
 
 function putInputParts(sent: Sent, usage: Usage): void {
-  put(usage, "input_audio", sent.input_audio);
-  put(usage, "input_image", sent.input_image);
+  put(usage, CLASS_INDEX.input_audio, sent.input_audio);
+  put(usage, CLASS_INDEX.input_image, sent.input_image);
 }
 
 function splitOutput(sent: Sent, has_reasoning: boolean, usage: Usage): void {
-  put(usage, "output_reasoning", sent.reasoning);
-  put(usage, "output_audio", sent.output_audio);
-  put(usage, "output_image", sent.output_image);
+  put(usage, CLASS_INDEX.output_reasoning, sent.reasoning);
+  put(usage, CLASS_INDEX.output_audio, sent.output_audio);
+  put(usage, CLASS_INDEX.output_image, sent.output_image);
   if (sent.output === undefined) return;
 
   let rest = sent.output - (sent.output_audio ?? 0) - (sent.output_image ?? 0);
@@ -326,7 +363,7 @@ function splitOutput(sent: Sent, has_reasoning: boolean, usage: Usage): void {
     rest = sent.output;
     derive(usage, "audio and image parts exceed the output sent: it excludes them");
   }
-  put(usage, "output_text", has_reasoning ? rest - (sent.reasoning ?? 0) : rest);
+  put(usage, CLASS_INDEX.output_text, has_reasoning ? rest - (sent.reasoning ?? 0) : rest);
 }
 
 /** Marks the usage as found by arithmetic or a table, and says by which. */
@@ -338,36 +375,23 @@ function derive(usage: Usage, note: string): void {
 /** Puts the cache writes by lifetime and returns all that was written, tokens. */
 function splitCacheWrites(sent: Sent, usage: Usage): number {
   const { cache_write, cache_write_5m, cache_write_1h } = sent;
-  put(usage, "cache_write_5m", cache_write_5m);
-  put(usage, "cache_write_1h", cache_write_1h);
+  put(usage, CLASS_INDEX.cache_write_5m, cache_write_5m);
+  put(usage, CLASS_INDEX.cache_write_1h, cache_write_1h);
   const known = (cache_write_5m ?? 0) + (cache_write_1h ?? 0);
   if (cache_write === undefined) return known;
   if (known > cache_write) {
     derive(usage, "cache writes by lifetime exceed their total: the lifetimes are taken");
     return known;
   }
-  put(usage, "cache_write", cache_write - known);
+  put(usage, CLASS_INDEX.cache_write, cache_write - known);
   return cache_write;
 }
 
-/** Says what the emitter keeps back or makes up. */
-function noteDoubts(
-  sent: Sent,
-  values: SlotValues,
-  rules: UsageRules,
-  provider: string,
-  usage: Usage,
-): void {
-  const doubts = [
-    rules.estimate?.(values, provider),
-    hiddenCache(sent, rules, provider),
-    hiddenReasoning(sent, rules, provider),
-  ];
-  for (const doubt of doubts) {
-    if (doubt === undefined) continue;
-    usage.status = "estimated";
-    usage.notes.push(doubt);
-  }
+/** Says what the emitter keeps back or makes up, if anything. */
+function noteDoubt(doubt: string | undefined, usage: Usage): void {
+  if (doubt === undefined) return;
+  usage.status = "estimated";
+  usage.notes.push(doubt);
 }
 
 /** An answer has a prompt and an output: where one of them is not told, the cost is a lower bound. */
@@ -378,42 +402,37 @@ function noteHalf({ input, input_uncached, output }: Sent, usage: Usage): void {
 }
 
 /** Cache writes of Claude cost by lifetime: the counts are as told, and the reader of the cost warned. */
-function noteLifetime(
-  {
-    provider,
-    request_model,
-    response_model,
-  }: Pick<Span, "provider" | "request_model" | "response_model">,
-  usage: Usage,
-): void {
-  const has_lifetimes = provider === "anthropic" || /claude/i.test(response_model || request_model);
-  if (!has_lifetimes || (usage.tokens[CLASS_INDEX.cache_write] ?? 0) === 0) return;
+function noteLifetime(usage: Usage): void {
+  if ((usage.tokens[CLASS_INDEX.cache_write] ?? 0) === 0) return;
   usage.notes.push("the lifetime of the cache writes is not told: they are priced as 5 minutes");
 }
 
 /** A total above its parts holds tokens that were billed and that no count tells of. */
 function noteUnexplainedTotal({ input, output, total }: Sent, usage: Usage): void {
   if (total === undefined || input === undefined || output === undefined) return;
-  const told = usage.tokens.reduce<number>((sum, count) => sum + (count ?? 0), 0);
-  if (total <= told || usage.status === "estimated") return;
+  if (usage.status === "estimated") return;
+  const { tokens } = usage;
+  let told = 0;
+  for (let index = 0; index < tokens.length; index += 1) told += tokens[index] ?? 0;
+  if (total <= told) return;
   usage.status = "estimated";
   usage.notes.push("the total sent exceeds its parts: cached or other tokens are kept back");
 }
 
-function hiddenCache(sent: Sent, rules: UsageRules, provider: string): string | undefined {
-  const is_hidden = includesProvider(rules.hides_cache_of, provider);
-  if (!is_hidden || sent.cache_read !== undefined || sent.input === undefined) return undefined;
-  if (includesProvider(rules.input_excludes_cache_of, provider)) {
+function hiddenCache(sent: Sent, rules: CompiledRules): string | undefined {
+  if (!rules.hides_cache || sent.cache_read !== undefined || sent.input === undefined) {
+    return undefined;
+  }
+  if (rules.input_excludes_cache) {
     return "this instrumentation hides cached tokens: the input is a lower bound";
   }
   if (sent.input < MIN_CACHED_PROMPT_TOKENS) return undefined;
   return "this instrumentation hides cached tokens: all input is taken as uncached";
 }
 
-function hiddenReasoning(sent: Sent, rules: UsageRules, provider: string): string | undefined {
-  const is_hidden = includesProvider(rules.hides_reasoning_of, provider);
-  if (!is_hidden || sent.reasoning !== undefined || sent.output === undefined) return undefined;
-  const { input, output, total } = sent;
+function hiddenReasoning(sent: Sent, rules: CompiledRules): string | undefined {
+  const { input, output, total, reasoning } = sent;
+  if (!rules.hides_reasoning || reasoning !== undefined || output === undefined) return undefined;
   if (total !== undefined && input !== undefined && total === input + output) return undefined;
   return "this instrumentation hides reasoning tokens: the output is a lower bound";
 }

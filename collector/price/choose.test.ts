@@ -8,7 +8,14 @@ import { readPriceFiles } from "../../schemas/price-files.ts";
 import type { PriceFile } from "../../schemas/prices.ts";
 import { CLASS_INDEX } from "../../schemas/tokens.ts";
 import { compilePriceBook, type PriceBook } from "./book.ts";
-import { choosePrice, type ListedStep, listSteps, type PriceQuestion } from "./choose.ts";
+import {
+  choosePrice,
+  compileSteps,
+  findStep,
+  type ListedStep,
+  listSteps,
+  type PriceQuestion,
+} from "./choose.ts";
 import { makeFile, makeModel, makeRow, toUnixNanoseconds } from "./fixture.ts";
 
 const NOW = toUnixNanoseconds("2026-11-21T10:00:00Z");
@@ -187,6 +194,15 @@ describe("listSteps", () => {
       .at(-1)?.answer?.price_id;
   }
 
+  /** What `findStep` gives it. */
+  function find(steps: readonly ListedStep[], start_ns: bigint, input_total: number | null) {
+    const table = compileSteps(steps);
+    const halves = new DataView(new ArrayBuffer(8));
+    halves.setBigUint64(0, start_ns);
+    const index = findStep(table, halves.getUint32(0), halves.getUint32(4), input_total ?? 0);
+    return table.answers[index]?.price_id;
+  }
+
   const days = ["2026-01-01", "2026-06-01", "2026-12-01"];
   const anyRow = fc.record({
     valid_from: fc.constantFrom(null, ...days),
@@ -226,11 +242,34 @@ describe("listSteps", () => {
             region,
           };
           const chosen = choosePrice(book, { ...question, start_ns, input_total });
-          expect(lookUp(listSteps(book, question), start_ns, input_total)).toBe(chosen?.price_id);
+          const steps = listSteps(book, question);
+          expect(lookUp(steps, start_ns, input_total)).toBe(chosen?.price_id);
+          expect(find(steps, start_ns, input_total)).toBe(chosen?.price_id);
         },
       ),
       { numRuns: 2000 },
     );
+  });
+
+  test.each([
+    [0n, "1960-01-01"],
+    [2n ** 32n - 1n, "1960-01-01"],
+    // 2026-06-01, and 2^32 ns before and after it, where the lower bits are the same.
+    [1_780_272_000_000_000_000n - 2n ** 32n, "1960-01-01"],
+    [1_780_272_000_000_000_000n - 1n, "1960-01-01"],
+    [1_780_272_000_000_000_000n, "2026-06-01"],
+    [1_780_272_000_000_000_000n + 2n ** 32n, "2026-06-01"],
+    [2n ** 63n, "2026-06-01"],
+    [2n ** 64n - 1n, "2026-06-01"],
+  ])("findStep tells a start of %s ns by all its 64 bits", (start_ns, day) => {
+    // Periods before 1970 are in force at every start, and those after 2554 at none.
+    const rows = ["1960-01-01", "2026-06-01", "9999-01-01"].map((valid_from) =>
+      makeRow({ valid_from }),
+    );
+    const book = compilePriceBook([makeFile("acme", [makeModel("m", rows)])]);
+    const words = { project_id: "p1", provider: "acme", request_model: "m", response_model: "" };
+    const steps = listSteps(book, { ...words, service_tier: "", region: "" });
+    expect(find(steps, start_ns, null)).toBe(`acme/m/standard/${day}`);
   });
 
   test("lists the dates and prompt sizes of gpt-5.6-luna since ever", () => {

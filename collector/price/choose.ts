@@ -36,6 +36,17 @@ export interface ListedStep {
   readonly answer: PriceAnswer | null;
 }
 
+/** The entries of `listSteps` that a start can reach, for `findStep`. */
+export interface StepTable {
+  /** When each period begins, as halves of 32 bits, unsigned; ascending, the first since ever. */
+  readonly starts_high: readonly number[];
+  readonly starts_low: readonly number[];
+  /** Prompt sizes of every period: those of `input_tokens_over`, ascending, the first 0. */
+  readonly sizes: readonly number[];
+  /** By period, then by size. */
+  readonly answers: readonly (PriceAnswer | null)[];
+}
+
 /** Texts of `service_tier` that mean another tier than they say; all others mean themselves. */
 const TIERS: ReadonlyMap<string, string> = new Map([
   ["", "standard"],
@@ -151,4 +162,43 @@ export function listSteps(book: PriceBook, question: StepQuestion): ListedStep[]
       return { valid_from_ns, input_tokens_over, answer: choosePrice(book, call) };
     }),
   );
+}
+
+/** Starts of calls are unsigned numbers of so many bits (OTLP fixed64), Unix ns. */
+const START_BITS = 64;
+
+/** Puts the entries of `listSteps` into the form in which one is found without a bigint. */
+export function compileSteps(steps: readonly ListedStep[]): StepTable {
+  const reached = steps.filter(
+    ({ valid_from_ns }) => BigInt.asUintN(START_BITS, valid_from_ns) === valid_from_ns,
+  );
+  const sizes = [...new Set(reached.map((step) => step.input_tokens_over))];
+  const starts = [...new Set(reached.map((step) => step.valid_from_ns))];
+  return {
+    starts_high: starts.map((start_ns) => Number(start_ns >> 32n)),
+    starts_low: starts.map((start_ns) => Number(BigInt.asUintN(32, start_ns))),
+    sizes,
+    answers: reached.map((step) => step.answer),
+  };
+}
+
+/**
+ * The position in `answers` of what `choosePrice` says of a call, to the nanosecond. The start is given
+ * as the upper and lower 32 bits of its Unix ns, unsigned; the prompt size is 0 where it is unknown.
+ */
+export function findStep(
+  { starts_high, starts_low, sizes }: StepTable,
+  start_high: number,
+  start_low: number,
+  input_total: number,
+): number {
+  let period = starts_high.length - 1;
+  for (; period > 0; period -= 1) {
+    const high = starts_high[period] as number;
+    if (start_high > high) break;
+    if (start_high === high && start_low >= (starts_low[period] as number)) break;
+  }
+  let size = sizes.length - 1;
+  while (size > 0 && (sizes[size] as number) >= input_total) size -= 1;
+  return period * sizes.length + size;
 }

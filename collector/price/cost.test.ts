@@ -6,11 +6,11 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readPriceFiles } from "../../schemas/price-files.ts";
 import type { PriceFile } from "../../schemas/prices.ts";
-import { TOKEN_CLASSES } from "../../schemas/tokens.ts";
+import { CLASS_INDEX, TOKEN_CLASSES } from "../../schemas/tokens.ts";
 import { formatUsd, parseUsd } from "../../schemas/units.ts";
 import { compilePriceBook } from "./book.ts";
-import { totalCost } from "../../schemas/span.ts";
-import { priceSpan } from "./cost.ts";
+import { type Span, totalCost } from "../../schemas/span.ts";
+import { compilePricing, isRefused, makePricedCounts, priceCounts, priceSpan } from "./cost.ts";
 import {
   costOf,
   listTokens,
@@ -533,5 +533,132 @@ describe("exactness", () => {
     });
     // 999,999,999 x 600,000,000
     expect(totalCost(span)).toBe(599_999_999_400_000_000n);
+  });
+});
+
+describe("pricing counts without a span", () => {
+  const priced = makePricedCounts();
+
+  /** Prices the counts of the span into `priced`, which every test reuses. */
+  function price(own: typeof book, span: Span): void {
+    const pricing = compilePricing(own, span);
+    const start = new DataView(new ArrayBuffer(8));
+    start.setBigUint64(0, span.start_ns);
+    const is_refused = isRefused(span.span_class, span.status, span.http_status);
+    const [high, low] = [start.getUint32(0), start.getUint32(4)];
+    priceCounts(pricing, high, low, span.tokens, is_refused, priced);
+  }
+
+  /** What `priceCounts` says must be what `priceSpan` says. */
+  function expectSame(own: typeof book, fields: Parameters<typeof makeSpan>[0]): void {
+    const span = makeSpan({ reason: "", ...fields });
+    price(own, span);
+    priceSpan(own, span);
+    const { cost_status, price_id, reason, cost } = span;
+    const bits = (values: readonly unknown[]) =>
+      values.reduce<number>((mask, value, bit) => (value === null ? mask : mask | (1 << bit)), 0);
+    const largest = BigInt(Number.MAX_SAFE_INTEGER);
+    expect(priced).toMatchObject({
+      cost_status,
+      price_id,
+      complaint: reason,
+      known_mask: bits(span.tokens),
+      cost_mask: bits(cost),
+      is_exact: cost.every((amount) => (amount ?? 0n) <= largest),
+    });
+    if (priced.is_exact) expect([...priced.cost]).toEqual(cost.map((amount) => Number(amount)));
+  }
+
+  const count = fc.oneof(
+    fc.constantFrom(null, 0, 1, 99_999, 100_000, 200_000, 200_001, 271_999, 272_000),
+    fc.nat(9_000),
+    fc.nat(1_000_000_000),
+  );
+  const anyTokens = fc.oneof(
+    fc.array(count, { minLength: TOKEN_CLASSES.length, maxLength: TOKEN_CLASSES.length }),
+    // Two or three known counts are what most calls have.
+    fc.record({ input_uncached: fc.nat(300_000), output_text: fc.nat(9_000) }).map(listTokens),
+    fc.constantFrom(listTokens({}), listTokens({ cache_read: 0 })),
+  );
+  const edges = [...new Set(listed.map(({ valid_from }) => valid_from))].map((day) =>
+    toUnixNanoseconds(`${day}T00:00:00Z`),
+  );
+  const anyStart = fc.oneof(
+    fc.constantFrom(...edges.flatMap((edge) => [edge - 1n, edge, edge + 1n])),
+    fc.bigInt(0n, 2n ** 64n - 1n),
+  );
+  const anyOutcome = fc.record({
+    span_class: fc.constantFrom("billable" as const, "aggregate" as const),
+    status: fc.constantFrom("unset" as const, "error" as const),
+    http_status: fc.constantFrom(0, 200, 399, 400, 429, 599),
+  });
+
+  test("gives what priceSpan gives, for any call of any model at any time", () => {
+    const question = fc.oneof(
+      fc.constantFrom(...listed).map(({ provider, model, row }) => ({
+        provider,
+        response_model: model,
+        service_tier: row.tier,
+        region: row.regions[0] ?? "",
+      })),
+      fc.record({
+        provider: fc.constantFrom("openai", "anthropic", "google", "bedrock", "nobody", ""),
+        request_model: fc.constantFrom(...listed.map(({ model }) => model), "gpt-99", ""),
+        response_model: fc.constantFrom(...listed.map(({ model }) => model), "gpt-99", ""),
+        service_tier: fc.constantFrom("", "batch", "flex", "priority", "unheard-of"),
+        region: fc.constantFrom("", "us", "eu", "us-east-1", "global"),
+      }),
+    );
+    fc.assert(
+      fc.property(question, anyStart, anyTokens, anyOutcome, (words, start_ns, tokens, outcome) => {
+        expectSame(book, { ...words, ...outcome, start_ns, tokens });
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  test("gives what priceSpan gives for every row of the book, about its first instant", () => {
+    const tokens = TOKEN_CLASSES.map((_name, index) => 1_000 + index);
+    for (const { provider, model, valid_from, row } of listed) {
+      const start_ns = toUnixNanoseconds(`${valid_from}T00:00:00Z`);
+      const [region = ""] = row.regions;
+      const words = { provider, response_model: model, service_tier: row.tier, region };
+      for (const shift_ns of [-1n, 0n]) {
+        expectSame(book, { ...words, tokens, start_ns: start_ns + shift_ns });
+      }
+    }
+  });
+
+  test("gpt-4.1 with cached input costs what its price list says, and nothing where nothing is known", () => {
+    const tokens = listTokens({ input_uncached: 524, cache_read: 976, output_text: 500 });
+    price(book, makeSpan({ response_model: "gpt-4.1-2025-04-14", tokens }));
+    // USD per million: input 2, cached 0.50, output 8.
+    const expected = listTokens({
+      input_uncached: 1_048_000_000,
+      cache_read: 488_000_000,
+      output_text: 4_000_000_000,
+    });
+    expect([...priced.cost]).toEqual(expected.map((cost) => cost ?? 0));
+    expect(priced).toMatchObject({ cost_status: "priced", is_exact: true, complaint: "" });
+    expect(priced.price_id).toBe("openai/gpt-4.1/standard/initial");
+    const names = ["input_uncached", "cache_read", "output_text"] as const;
+    expect(priced.cost_mask).toBe(names.reduce((mask, name) => mask | (1 << CLASS_INDEX[name]), 0));
+    price(book, makeSpan({ response_model: "gpt-4.1-2025-04-14" }));
+    expect([...priced.cost]).toEqual(expected.map(() => 0));
+    expect(priced).toMatchObject({ cost_mask: 0, cost_status: "unpriced", price_id: "" });
+  });
+
+  test.each([
+    // 1,416,003,655,831 x 6,361 = 2^53 - 1, and 2^33 x 2^20 = 2^53.
+    ["1416003.655831", 6_361, true],
+    ["8589.934592", 2 ** 20, false],
+    ["9007199254.740993", 1, false],
+  ])("at %s USD a million the cost of %i tokens is exact: %s", (usd, input_uncached, is_exact) => {
+    const row = makeRow({ usd_per_million: { input_uncached: usd } });
+    const own = compilePriceBook([makeFile("acme", [makeModel("m", [row])])]);
+    const tokens = listTokens({ input_uncached });
+    price(own, makeSpan({ provider: "acme", response_model: "m", tokens }));
+    expect(priced).toMatchObject({ is_exact, cost_status: "priced", cost_mask: 1 });
+    if (is_exact) expect(priced.cost[CLASS_INDEX.input_uncached]).toBe(9_007_199_254_740_991);
   });
 });
