@@ -1,11 +1,13 @@
 /** Inflating within the limit: which inputs are bodies, and what is never let into memory. */
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { constants, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+import { PassThrough } from "node:stream";
+import { constants, createGunzip, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PermanentError, RetryableError } from "../../schemas/errors.ts";
-import { chooseInflater, inflateBody } from "./body.ts";
+import { BodyPool } from "./body-pool.ts";
+import { chooseInflater, inflateBody, readBody } from "./body.ts";
 import { makeInFlightLimit } from "./in-flight.ts";
 
 const LIMIT_BYTES = 100_000;
@@ -60,6 +62,50 @@ describe("which encodings are taken", () => {
       expect.objectContaining({ code: "body_too_large" }),
     );
     expect(choose(LIMIT_BYTES)).toBeNull();
+  });
+});
+
+describe("reading", () => {
+  /** A request that brings these pieces; tells how often its watch began and ended. */
+  async function read(...pieces: string[]) {
+    const stream = new PassThrough();
+    let watched = 0;
+    const reading = readBody(
+      stream as unknown as IncomingMessage,
+      10,
+      () => {},
+      () => {
+        watched += 1;
+        return () => {
+          watched = 0;
+        };
+      },
+    );
+    for (const piece of pieces) stream.write(piece);
+    stream.end();
+    const code = await codeOf(reading);
+    return { code, watched };
+  }
+
+  test("a body is watched until it is there or refused, and no longer", async () => {
+    expect(await read("12345", "67890")).toEqual({ code: "none", watched: 0 });
+    expect(await read("12345", "678901")).toEqual({ code: "body_too_large", watched: 0 });
+  });
+
+  test("a body that its watch refuses is left", async () => {
+    const stream = new PassThrough();
+    const reading = readBody(
+      stream as unknown as IncomingMessage,
+      10,
+      () => {},
+      (size, refuse) => {
+        setImmediate(() => refuse(new PermanentError("request_timeout", `after ${size()}`)));
+        return () => {};
+      },
+    );
+    stream.write("123");
+    await expect(reading).rejects.toThrow("after 3");
+    expect(stream.isPaused()).toBe(true);
   });
 });
 
@@ -207,3 +253,17 @@ function flipByte(bytes: Buffer, index: number): Buffer {
   copy[copy.length + index] = (copy.at(index) as number) ^ 1;
   return copy;
 }
+
+test("an inflated body of many pieces is whole, also in memory that is used again", async () => {
+  const pool = new BodyPool();
+  for (const size of [10, 70_000, 900_000, 3_000_000]) {
+    for (let round = 0; round < 3; round += 1) {
+      const plain = Buffer.from(
+        Array.from({ length: size }, (_, index) => (index * 7 + round) & 0xff),
+      );
+      const body = await inflateBody(gzipSync(plain), createGunzip, 1 << 24, () => {}, pool);
+      expect(plain.equals(body), `${size} bytes, round ${round}`).toBe(true);
+      pool.give(body);
+    }
+  }
+});

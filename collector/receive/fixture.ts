@@ -15,6 +15,8 @@ const SCHEMA = `
   syntax = "proto3";
   message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
   message Any { string type_url = 1; bytes value = 2; }
+  message BadRequest { repeated FieldViolation field_violations = 1; }
+  message FieldViolation { string field = 1; string description = 2; }
   message ExportTraceServiceResponse { ExportTracePartialSuccess partial_success = 1; }
   message ExportTracePartialSuccess { int64 rejected_spans = 1; string error_message = 2; }
   message ExportLogsServiceResponse { ExportLogsPartialSuccess partial_success = 1; }
@@ -30,16 +32,40 @@ function decode(name: string, body: Uint8Array): Record<string, unknown> {
   return type.toObject(type.decode(body), { longs: String });
 }
 
-/** A google.rpc.Status in the encoding; fields that are not there have their default. */
+/** Code and message of a google.rpc.Status; fields that are not there have their default. */
 export function decodeStatus(
   encoding: OtlpEncoding,
   body: Uint8Array,
 ): { code: number; message: string } {
-  const plain =
-    encoding === "json"
-      ? (JSON.parse(Buffer.from(body).toString("utf8")) as object)
-      : decode("Status", body);
-  return { code: 0, message: "", ...plain };
+  const { code = 0, message = "" } = decodeWholeStatus(encoding, body);
+  return { code, message };
+}
+
+/** The violations that the google.rpc.BadRequest in a Status names. */
+export function decodeViolations(
+  encoding: OtlpEncoding,
+  body: Uint8Array,
+): { field: string; description: string }[] {
+  const { details = [] } = decodeWholeStatus(encoding, body);
+  return details.flatMap((detail) => {
+    const type = detail["@type"] ?? detail["typeUrl"];
+    if (type !== "type.googleapis.com/google.rpc.BadRequest")
+      throw new Error(`not ours: ${JSON.stringify(type)}`);
+    const plain =
+      encoding === "json" ? detail : decode("BadRequest", detail["value"] as Uint8Array);
+    return plain["fieldViolations"] as { field: string; description: string }[];
+  });
+}
+
+interface WholeStatus {
+  readonly code?: number;
+  readonly message?: string;
+  readonly details?: readonly Record<string, unknown>[];
+}
+
+function decodeWholeStatus(encoding: OtlpEncoding, body: Uint8Array): WholeStatus {
+  if (encoding === "json") return JSON.parse(Buffer.from(body).toString("utf8")) as WholeStatus;
+  return decode("Status", body);
 }
 
 const RESPONSES: Readonly<Record<OtlpSignal, string>> = {
@@ -128,7 +154,10 @@ export interface Request {
 }
 
 /** Sends one request by node:http on a connection of its own. JSON unless the headers say else. */
-export async function send(server: TestServer, options: Request = {}): Promise<Answer> {
+export async function send(
+  server: Pick<TestServer, "port">,
+  options: Request = {},
+): Promise<Answer> {
   const body = Buffer.from(options.body ?? "{}");
   const { chunk_bytes } = options;
   const request = httpRequest({

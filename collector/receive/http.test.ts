@@ -227,6 +227,15 @@ describe("answers", () => {
     expect((await send(server, { path: "/v1/traces?api-version=1" })).status).toBe(200);
   });
 
+  test("T03 a prefix is taken in front of each path, and they without it", async () => {
+    const server = await start({ path_prefix: "/tenant/otlp" });
+    for (const path of ["/v1/traces", "/v1/logs", "/v1/metrics", "/otel/v1/traces"]) {
+      expect((await send(server, { path })).status).toBe(200);
+      expect((await send(server, { path: `/tenant/otlp${path}` })).status).toBe(200);
+      expect((await send(server, { path: `/tenant${path}` })).status).toBe(404);
+    }
+  });
+
   test("T02 an unknown path is told where each signal is received", async () => {
     const answer = await send(await start(), { path: "/v1development/profiles" });
     const { message } = decodeStatus("json", answer.body);
@@ -691,6 +700,41 @@ describe("load", () => {
     finish();
     expect((await first).status).toBe(200);
     expect((await send(server, { body })).status).toBe(200);
+  });
+
+  test("N12 a full server answers 503 within 5 ms, before the body is sent", async () => {
+    const { server, finish } = await startBusy();
+    const first = send(server, { body: "x".repeat(MIB) });
+    await until(() => server.exported.length === 1);
+    const times_ms: number[] = [];
+    for (let index = 0; index < 40; index += 1) {
+      const client = connect(server);
+      await once(client.socket, "connect");
+      const length = index % 2 === 0 ? "Content-Length: 900000" : "Transfer-Encoding: chunked";
+      const begun_ms = performance.now();
+      await client.write(head("Content-Type: application/x-protobuf", length));
+      const answer = await client.readAnswer();
+      times_ms.push(performance.now() - begun_ms);
+      expect(answer?.status).toBe(503);
+      expect(answer?.headers.get("retry-after")).toBe("1");
+      client.close();
+    }
+    // The quickest tenth, as other programs share the machine with the test.
+    expect(times_ms.sort((a, b) => a - b)[4]).toBeLessThan(5);
+    finish();
+    expect((await first).status).toBe(200);
+  });
+
+  test("N12 load that the receiver cannot see is asked for before the body is", async () => {
+    const server = await start({
+      checkLoad: () => {
+        throw new RetryableError("disk_full", "The log is full; send again.");
+      },
+    });
+    const client = connect(server);
+    await client.write(head("Content-Type: application/json", "Content-Length: 900000"));
+    expect((await client.readAnswer())?.status).toBe(503);
+    expect(server.exported).toEqual([]);
   });
 
   test("P07 what a body inflates to counts as in flight", async () => {

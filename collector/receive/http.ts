@@ -5,10 +5,28 @@
  * Order of checks: path, method, key, media type, size, and only then a byte of the body: nobody
  * without a key makes the collector inflate anything.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { PermanentError } from "../../schemas/errors.ts";
-import { chooseInflater, declaredBytes, inflateBody, type MakeInflater, readBody } from "./body.ts";
+import {
+  chooseInflater,
+  declaredBytes,
+  inflateBody,
+  type MakeInflater,
+  readBody,
+  type WatchBody,
+} from "./body.ts";
+import { BodyPool } from "./body-pool.ts";
+import { type Cors, makeCors, type OriginList } from "./cors.ts";
+import { type TlsFiles, tlsOptions } from "./grpc-tls.ts";
 import { type Hold, makeInFlightLimit } from "./in-flight.ts";
+import { answerParserErrors } from "./parser-errors.ts";
 import {
   CONTENT_TYPES,
   errorReply,
@@ -18,11 +36,16 @@ import {
   type OtlpSignal,
   type Reply,
 } from "./reply.ts";
+import { DEFAULT_TIMEOUTS, makeSlowBodyWatch, type ReceiveTimeouts } from "./timeouts.ts";
 
 export interface OtlpHttpOptions {
   readonly max_body_bytes: number;
   /** Bodies being worked on at once, bytes, as sent and inflated. */
   readonly max_in_flight_bytes: number;
+  /** The same limit, shared with other receivers; it has one of its own when this is not given. */
+  readonly openHold?: () => Hold;
+  /** Requests come encrypted when this is given. */
+  readonly tls?: TlsFiles | null;
   /** The project a request may write to, or null when its key is not good. */
   readonly authenticate: (headers: IncomingMessage["headers"]) => string | null;
   /** Takes a body durably. Resolves only when the sender may forget it. */
@@ -34,18 +57,16 @@ export interface OtlpHttpOptions {
   ) => Promise<ExportResult>;
   /** Told of every answer, for metrics. */
   readonly observe: (signal: OtlpSignal | "", status: number, body_bytes: number) => void;
+  /** Origins whose pages may send; none when it is not given. */
+  readonly cors_origins?: OriginList;
+  /** A path in front of the standard ones, which are then taken too: "/otlp". */
+  readonly path_prefix?: string;
+  /** Throws RetryableError while no more can be taken: asked before the body is. */
+  readonly checkLoad?: () => void;
+  readonly timeouts?: ReceiveTimeouts;
 }
 
-/** Beyond Go clients' idle pool of 90 s, so that the client closes first (reliability.md 0.8). */
-const KEEP_ALIVE_MS = 120_000;
-const HEADERS_TIMEOUT_MS = 15_000;
-const REQUEST_TIMEOUT_MS = 30_000;
 const MAX_CONNECTIONS = 10_000;
-/**
- * How long the rest of a refused body is read and thrown away, ms. Many senders read the answer only
- * when they have sent everything; five seconds let 64 MiB through at 13 MB/s.
- */
-const LINGER_MS = 5_000;
 
 /**
  * Where each signal is received: the standard path, and those that SDKs of other products append to
@@ -59,32 +80,70 @@ const SIGNAL_PATHS: ReadonlyMap<string, OtlpSignal> = new Map([
   ["/otel/v1/traces", "traces"],
 ]);
 
-/** The signal that the path of a request is for. */
-function signalOf(request: IncomingMessage): OtlpSignal | undefined {
-  return SIGNAL_PATHS.get((request.url ?? "").split("?")[0] ?? "");
+/** What all requests of a server are worked on with. */
+interface Receiver {
+  readonly options: OtlpHttpOptions;
+  readonly timeouts: ReceiveTimeouts;
+  readonly cors: Cors;
+  /** The signal that the path of a request is for. */
+  readonly signalOf: (request: IncomingMessage) => OtlpSignal | undefined;
+  readonly openHold: () => Hold;
+  readonly watchBody: WatchBody;
+  readonly bodies: BodyPool;
+}
+
+function makeReceiver(options: OtlpHttpOptions, watchBody: WatchBody): Receiver {
+  const paths = new Map(SIGNAL_PATHS);
+  for (const [path, signal] of SIGNAL_PATHS) {
+    paths.set(`${options.path_prefix ?? ""}${path}`, signal);
+  }
+  return {
+    options,
+    timeouts: options.timeouts ?? DEFAULT_TIMEOUTS,
+    cors: makeCors(options.cors_origins ?? []),
+    signalOf: ({ url = "" }) => paths.get(url.split("?")[0] ?? ""),
+    openHold: options.openHold ?? makeInFlightLimit(options.max_in_flight_bytes),
+    bodies: new BodyPool(),
+    watchBody,
+  };
 }
 
 /** An HTTP server for OTLP; the caller makes it listen and closes it. */
 export function createOtlpHttpServer(options: OtlpHttpOptions): Server {
-  const openHold = makeInFlightLimit(options.max_in_flight_bytes);
-  const server = createServer(
-    {
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: 5_000,
-      insecureHTTPParser: false,
-    },
-    (request, response) => {
-      void handle(request, response, options, openHold(), () => {});
-    },
-  );
+  const timeouts = options.timeouts ?? DEFAULT_TIMEOUTS;
+  const { watch, stop } = makeSlowBodyWatch(timeouts, () => performance.now());
+  const receiver = makeReceiver(options, watch);
+  const server = createMaybeSecureServer(options.tls ?? null, {
+    keepAliveTimeout: timeouts.keep_alive_ms,
+    headersTimeout: timeouts.headers_ms,
+    requestTimeout: timeouts.request_ms,
+    connectionsCheckingInterval: timeouts.check_ms,
+    insecureHTTPParser: false,
+    // Node's own answer would have no body; `admit` looks at the Host header.
+    requireHostHeader: false,
+  });
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    void handle(request, response, receiver, () => {});
+  });
   // A request that is refused by its headers gets its answer instead of "100 Continue".
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
-    void handle(request, response, options, openHold(), () => response.writeContinue());
+    void handle(request, response, receiver, () => response.writeContinue());
   });
+  server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
+    void handle(request, response, receiver, () => {
+      throw new PermanentError("expectation_failed", "Expect can only be 100-continue.");
+    });
+  });
+  answerParserErrors(server);
+  server.on("close", stop);
   server.maxConnections = MAX_CONNECTIONS;
   return server;
+}
+
+function createMaybeSecureServer(tls: TlsFiles | null, options: ServerOptions): Server {
+  return tls === null
+    ? createServer(options)
+    : createSecureServer({ ...options, ...tlsOptions(tls) });
 }
 
 /** The media type decides the encoding of the answer, also of errors; protobuf when it is neither. */
@@ -104,9 +163,11 @@ interface Admission {
 }
 
 /** Decides by the head of the request alone; throws the error that refuses it. */
-function admit(request: IncomingMessage, options: OtlpHttpOptions): Admission {
-  if (countHosts(request) > 1) {
-    throw new PermanentError("invalid_request", "The request has more than one Host header.");
+function admit(request: IncomingMessage, { options, signalOf }: Receiver): Admission {
+  // HTTP/1.0 knows no Host; of two, a proxy before us may have gone by the other one.
+  const hosts = countHosts(request);
+  if (hosts > 1 || (hosts === 0 && request.httpVersion === "1.1")) {
+    throw new PermanentError("invalid_request", "A request must have exactly one Host header.");
   }
   const signal = signalOf(request);
   if (signal === undefined) {
@@ -140,7 +201,7 @@ function admit(request: IncomingMessage, options: OtlpHttpOptions): Admission {
   };
 }
 
-/** Node keeps the first of two Host headers; a proxy before us may have gone by the second. */
+/** Node keeps only the first of several. */
 function countHosts(request: IncomingMessage): number {
   const { rawHeaders } = request;
   let count = 0;
@@ -155,21 +216,30 @@ function countHosts(request: IncomingMessage): number {
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  options: OtlpHttpOptions,
-  hold: Hold,
+  receiver: Receiver,
   invite: () => void,
 ): Promise<void> {
+  if (answerPreflight(request, response, receiver)) return;
+  const { options } = receiver;
+  const hold = receiver.openHold();
   let sent_bytes = 0;
   let reply: Reply;
   try {
-    const { signal, encoding, project_id, makeInflater } = admit(request, options);
-    hold.check(declaredBytes(request));
+    const { signal, encoding, project_id, makeInflater } = admit(request, receiver);
+    // A chunked body declares nothing and has at least a byte.
+    hold.check(Math.max(declaredBytes(request), 1));
+    options.checkLoad?.();
     invite();
     const { max_body_bytes } = options;
-    const sent = await readBody(request, max_body_bytes, hold.add);
+    const watch = watcherOf(request, receiver);
+    const sent = await readBody(request, max_body_bytes, hold.add, watch, receiver.bodies);
     sent_bytes = sent.length;
-    const body = await inflateBody(sent, makeInflater, max_body_bytes, hold.add);
+    const { bodies } = receiver;
+    const body = await inflateBody(sent, makeInflater, max_body_bytes, hold.add, bodies);
+    if (body !== sent) bodies.give(sent);
     const result = await options.exportBody(signal, body, encoding, project_id);
+    // What was refused may still be looked at by who is told so.
+    bodies.give(body);
     reply = exportReply(signal, encoding, result);
   } catch (error) {
     // Who sends nothing we know is answered in JSON, which people read.
@@ -180,16 +250,50 @@ async function handle(
   // A small body comes in one piece with the head: once it is parsed too, the connection can stay.
   if (!request.complete) await new Promise((resolve) => setImmediate(resolve));
   if (response.destroyed) return; // the sender is gone: there is no answer
-  options.observe(signalOf(request) ?? "", reply.status, sent_bytes);
-  send(request, response, reply);
+  options.observe(receiver.signalOf(request) ?? "", reply.status, sent_bytes);
+  send(request, response, reply, receiver);
 }
 
-function send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+const watchNothing: WatchBody = () => () => {};
+
+/**
+ * A body smaller than what a window must bring is left to the time limit of its request: to watch it
+ * would cost a sixth of receiving it (measured: 5 of 31 us of CPU).
+ */
+function watcherOf(request: IncomingMessage, { timeouts, watchBody }: Receiver): WatchBody {
+  const is_declared = request.headers["content-length"] !== undefined;
+  return is_declared && declaredBytes(request) <= timeouts.min_body_bytes
+    ? watchNothing
+    : watchBody;
+}
+
+/** A browser asks before it sends, without a key; only listed origins are answered. */
+function answerPreflight(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { cors, options, signalOf }: Receiver,
+): boolean {
+  const signal = signalOf(request);
+  if (request.method !== "OPTIONS" || signal === undefined) return false;
+  const headers = cors.preflightHeaders(request.headers);
+  if (headers === null) return false;
+  options.observe(signal, 204, 0);
+  response.writeHead(204, headers).end();
+  return true;
+}
+
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: Reply,
+  { cors, timeouts }: Receiver,
+): void {
   const unread = !request.complete;
   response.writeHead(reply.status, {
     "content-type": reply.content_type,
     "content-length": reply.body.length,
     "x-content-type-options": "nosniff",
+    ...cors.answerHeaders(request.headers),
     ...reply.headers,
     // What is left of a refused body is not waited for.
     ...(unread ? { connection: "close" } : {}),
@@ -206,7 +310,7 @@ function send(request: IncomingMessage, response: ServerResponse, reply: Reply):
     clearTimeout(timer);
     response.end();
   };
-  const timer = setTimeout(close, LINGER_MS).unref();
+  const timer = setTimeout(close, timeouts.linger_ms).unref();
   request.on("end", close);
   request.on("close", close);
   request.resume();

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PermanentError, RetryableError } from "../../schemas/errors.ts";
-import { decodeExportResponse, decodeStatus } from "./fixture.ts";
+import { decodeExportResponse, decodeStatus, decodeViolations } from "./fixture.ts";
 import { errorReply, exportReply, type OtlpEncoding, type OtlpSignal } from "./reply.ts";
 
 const ENCODINGS: readonly OtlpEncoding[] = ["protobuf", "json"];
@@ -22,6 +22,7 @@ const anyText = fc
 /** Codes of google.rpc.Code, from its documentation. */
 const CODES = {
   INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
   RESOURCE_EXHAUSTED: 8,
   UNIMPLEMENTED: 12,
@@ -35,9 +36,12 @@ describe("errors", () => {
     ["unauthenticated", 401, CODES.UNAUTHENTICATED],
     ["unknown_path", 404, CODES.NOT_FOUND],
     ["method_not_allowed", 405, CODES.UNIMPLEMENTED],
+    ["request_timeout", 408, CODES.DEADLINE_EXCEEDED],
     ["body_too_large", 413, CODES.RESOURCE_EXHAUSTED],
     ["unsupported_media_type", 415, CODES.INVALID_ARGUMENT],
     ["unsupported_encoding", 415, CODES.INVALID_ARGUMENT],
+    ["expectation_failed", 417, CODES.INVALID_ARGUMENT],
+    ["head_too_large", 431, CODES.RESOURCE_EXHAUSTED],
     ["__proto__", 400, CODES.INVALID_ARGUMENT],
     ["constructor", 400, CODES.INVALID_ARGUMENT],
   ])("R04 the permanent error %s is answered with %i and rpc code %i", (code, status, rpc) => {
@@ -45,6 +49,21 @@ describe("errors", () => {
       const reply = errorReply(encoding, new PermanentError(code, "do this instead"));
       expect(reply.status).toBe(status);
       expect(decodeStatus(encoding, reply.body)).toEqual({ code: rpc, message: "do this instead" });
+    }
+  });
+
+  test("B03 400 names the part of the request that is wrong, no other status does", () => {
+    for (const encoding of ENCODINGS) {
+      const violations = (code: string) =>
+        decodeViolations(encoding, errorReply(encoding, new PermanentError(code, "why")).body);
+      expect(violations("invalid_protobuf")).toEqual([{ field: "body", description: "why" }]);
+      expect(violations("bad_compression")).toEqual([
+        { field: "content-encoding", description: "why" },
+      ]);
+      for (const code of ["unauthenticated", "body_too_large", "unsupported_encoding"]) {
+        expect(violations(code)).toEqual([]);
+      }
+      expect(decodeViolations(encoding, errorReply(encoding, new Error("a bug")).body)).toEqual([]);
     }
   });
 

@@ -35,6 +35,7 @@ export const CONTENT_TYPES: Readonly<Record<OtlpEncoding, string>> = {
 /** Codes of google.rpc.Code that are used. */
 const RPC = {
   invalid_argument: 3,
+  deadline_exceeded: 4,
   not_found: 5,
   permission_denied: 7,
   resource_exhausted: 8,
@@ -48,10 +49,13 @@ const PERMANENT_STATUS: ReadonlyMap<string, readonly [number, number]> = new Map
   ["unauthenticated", [401, RPC.unauthenticated]],
   ["unknown_path", [404, RPC.not_found]],
   ["method_not_allowed", [405, RPC.unimplemented]],
+  ["request_timeout", [408, RPC.deadline_exceeded]],
   ["body_too_large", [413, RPC.resource_exhausted]],
   ["too_many_objects", [413, RPC.resource_exhausted]],
   ["unsupported_media_type", [415, RPC.invalid_argument]],
   ["unsupported_encoding", [415, RPC.invalid_argument]],
+  ["expectation_failed", [417, RPC.invalid_argument]],
+  ["head_too_large", [431, RPC.resource_exhausted]],
 ]);
 
 /** Longest message of an answer, characters: it must stay far below clients' 4 MiB. */
@@ -67,7 +71,7 @@ function cutMessage(message: string): string {
 }
 
 /** Protobuf bytes of a varint field; nothing when zero, which is the default. */
-function varintField(field: number, value: number): number[] {
+export function varintField(field: number, value: number): number[] {
   if (value === 0) return [];
   const bytes = [field << 3];
   let rest = value;
@@ -79,7 +83,7 @@ function varintField(field: number, value: number): number[] {
 }
 
 /** Protobuf bytes of a length-delimited field; nothing when empty. */
-function bytesField(field: number, value: readonly number[] | Uint8Array): number[] {
+export function bytesField(field: number, value: readonly number[] | Uint8Array): number[] {
   if (value.length === 0) return [];
   const [, ...length] = varintField(0, value.length);
   return [(field << 3) | 2, ...length, ...value];
@@ -116,15 +120,32 @@ export function exportReply(
   };
 }
 
-/** The answer to a refused request. Whatever is not known to be permanent may be tried again. */
-export function errorReply(encoding: OtlpEncoding, error: unknown): Reply {
+/** What an error is answered with, whatever carries the answer. */
+export interface ErrorDescription extends RpcStatus {
+  /** HTTP status. */
+  readonly status: number;
+}
+
+/** Whatever is not known to be permanent may be tried again. */
+export function describeError(error: unknown): ErrorDescription {
   if (error instanceof PermanentError) {
     const [status, code] = PERMANENT_STATUS.get(error.code) ?? [400, RPC.invalid_argument];
-    return statusReply(encoding, status, code, error.message, permanentHeaders(error.code));
+    const field = status === 400 ? (BAD_FIELDS.get(error.code) ?? "body") : null;
+    return { status, code, message: error.message, field };
   }
   const message =
     error instanceof RetryableError ? error.message : "Not stored because of an internal error.";
-  return statusReply(encoding, 503, RPC.unavailable, message, { "retry-after": RETRY_AFTER_S });
+  return { status: 503, code: RPC.unavailable, message, field: null };
+}
+
+/** The answer to a refused request. */
+export function errorReply(encoding: OtlpEncoding, error: unknown): Reply {
+  const { status, ...rpc } = describeError(error);
+  const headers =
+    error instanceof PermanentError
+      ? permanentHeaders(error.code)
+      : { "retry-after": RETRY_AFTER_S };
+  return statusReply(encoding, status, rpc, headers);
 }
 
 function permanentHeaders(code: string): Record<string, string> {
@@ -133,20 +154,61 @@ function permanentHeaders(code: string): Record<string, string> {
   return {};
 }
 
+/** What is written of a google.rpc.Status. */
+export interface RpcStatus {
+  readonly code: number;
+  readonly message: string;
+  /** The part of the request that is wrong, for a google.rpc.BadRequest; null when none is. */
+  readonly field: string | null;
+}
+
+/** Parts of a request that are wrong, by the code of the error; any other is wrong in its body. */
+const BAD_FIELDS: ReadonlyMap<string, string> = new Map([
+  ["invalid_request", "headers"],
+  ["bad_compression", "content-encoding"],
+]);
+
+const BAD_REQUEST_TYPE = "type.googleapis.com/google.rpc.BadRequest";
+
 function statusReply(
   encoding: OtlpEncoding,
   status: number,
-  code: number,
-  text: string,
+  { code, message: text, field }: RpcStatus,
   headers: Record<string, string>,
 ): Reply {
   const message = cutMessage(text);
-  if (encoding === "json") return { ...jsonReply(status, { code, message }), headers };
-  const body = Uint8Array.from([
-    ...varintField(1, code),
-    ...bytesField(2, encoder.encode(message)),
-  ]);
+  if (encoding === "json") {
+    const violation = { field, description: message };
+    const details = [{ "@type": BAD_REQUEST_TYPE, fieldViolations: [violation] }];
+    return {
+      ...jsonReply(status, field === null ? { code, message } : { code, message, details }),
+      headers,
+    };
+  }
+  const body = Uint8Array.from(statusBytes({ code, message, field }));
   return { status, content_type: CONTENT_TYPES.protobuf, body, headers };
+}
+
+/** Protobuf bytes of a google.rpc.Status. */
+export function statusBytes({ code, message, field }: RpcStatus): number[] {
+  const text = cutMessage(message);
+  return [
+    ...varintField(1, code),
+    ...bytesField(2, encoder.encode(text)),
+    ...(field === null ? [] : bytesField(3, badRequest(field, text))),
+  ];
+}
+
+/** A google.protobuf.Any with a google.rpc.BadRequest of one violation. */
+function badRequest(field: string, description: string): number[] {
+  const violation = [
+    ...bytesField(1, encoder.encode(field)),
+    ...bytesField(2, encoder.encode(description)),
+  ];
+  return [
+    ...bytesField(1, encoder.encode(BAD_REQUEST_TYPE)),
+    ...bytesField(2, bytesField(1, violation)),
+  ];
 }
 
 function jsonReply(status: number, value: unknown): Reply {
