@@ -2,7 +2,8 @@
  * The two small files that outlive every segment: `writer-id`, the UUID of the log, and
  * `checkpoint`, how far the consumer is and up to where sequence numbers are given out.
  *
- * The first 56 bytes of a checkpoint keep their layout in later versions, as a segment's header.
+ * The first 56 bytes of a checkpoint keep their layout in later versions, as a segment's header;
+ * the counts behind them have a checksum of their own and are missing in files of old versions.
  * Invariant: a checkpoint is believed only with its checksum and for the log whose id it names;
  * otherwise it is as if there were none, and everything present is unreleased.
  */
@@ -10,6 +11,8 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { PermanentError } from "../../schemas/errors.ts";
+import { COUNTS_MAX_BYTES, decodeCounts, encodeCounts } from "./counts.ts";
+import type { StoredCounts } from "./counts.ts";
 import { readSmallFile, replaceFile } from "./disk.ts";
 import type { Disk } from "./disk.ts";
 import { formatUuid, parseUuid } from "./segment.ts";
@@ -31,11 +34,13 @@ export interface Checkpoint {
   readonly sequence_limit: number;
   /** Segments that begin below it may be gone. */
   readonly front_sequence: number;
+  readonly stored: StoredCounts;
 }
 
 /** Encodes a checkpoint file. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
-  const bytes = new Uint8Array(CHECKPOINT_BYTES);
+  const counts = encodeCounts(checkpoint.stored);
+  const bytes = new Uint8Array(CHECKPOINT_BYTES + counts.byteLength);
   const view = new DataView(bytes.buffer);
   bytes.set(CHECKPOINT_MAGIC);
   view.setUint32(8, CHECKPOINT_VERSION, true);
@@ -44,6 +49,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   view.setBigUint64(36, BigInt(checkpoint.sequence_limit), true);
   view.setBigUint64(44, BigInt(checkpoint.front_sequence), true);
   view.setUint32(52, crc32(bytes.subarray(0, 52)), true);
+  bytes.set(counts, CHECKPOINT_BYTES);
   return bytes;
 }
 
@@ -62,6 +68,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint | null {
     released_sequence: Number(view.getBigUint64(28, true)),
     sequence_limit: Number(view.getBigUint64(36, true)),
     front_sequence: Number(view.getBigUint64(44, true)),
+    stored: decodeCounts(bytes.subarray(CHECKPOINT_BYTES)),
   };
 }
 
@@ -77,7 +84,7 @@ export function newerVersionError(name: string): PermanentError {
 /** Loads the checkpoint, or null when it is missing or damaged. */
 export async function loadCheckpoint(disk: Disk, directory: string): Promise<Checkpoint | null> {
   const path = join(directory, CHECKPOINT_NAME);
-  const bytes = await readSmallFile(disk, path, CHECKPOINT_BYTES);
+  const bytes = await readSmallFile(disk, path, CHECKPOINT_BYTES + COUNTS_MAX_BYTES);
   return bytes === null ? null : decodeCheckpoint(bytes);
 }
 

@@ -109,7 +109,7 @@ describe("on a real disk", () => {
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
   });
 
-  test("a directory moved away is noticed by the next segment, a removed one at once", async () => {
+  test("F15: a directory moved away is noticed by the next segment, a removed one at once", async () => {
     const wal = await openHere();
     await append(wal, "kept");
     await rename(directory, `${directory}-moved`);
@@ -123,7 +123,7 @@ describe("on a real disk", () => {
     await expect(append(wal, "lost")).rejects.toMatchObject({ code: "wal_directory_lost" });
   });
 
-  test("kill -9 in the middle of appending loses nothing that was acknowledged", async () => {
+  test("F01: kill -9 in the middle of appending loses nothing that was acknowledged", async () => {
     const { child, lines } = startChild();
     const acknowledged: unknown[] = [];
     while (acknowledged.length < 150) acknowledged.push((await lines.next()).value);
@@ -146,7 +146,7 @@ describe("the lock", () => {
     expect(await readTexts(await openHere())).toEqual(["still works"]);
   });
 
-  test("keeps another process out while its owner runs, and is taken over after", async () => {
+  test("F16: keeps another process out while its owner runs, and is taken over after", async () => {
     const { child, lines } = startChild();
     await lines.next();
     await expect(openHere()).rejects.toMatchObject(locked);

@@ -6,7 +6,7 @@
  * released, so no segment is removed with unread damage in it. All of it runs inside `consumer`.
  */
 
-import { countTornTail, closeOpenFile, openScanner, pathIn } from "./log.ts";
+import { closeOpenFile, openScanner, passTornTail, pathIn } from "./log.ts";
 import type { Front, Log } from "./log.ts";
 import type { FrameStep } from "./scan.ts";
 import { SEGMENT_HEADER_BYTES } from "./segment.ts";
@@ -61,7 +61,7 @@ async function advanceInSegment(log: Log, from: Front): Promise<boolean> {
   for (;;) {
     const step = await scanner.next();
     if (step.kind === "end") break;
-    if (step.kind === "torn") countTornTail(log, segment);
+    if (step.kind === "torn") await passTornTail(log, segment, step);
     if (step.kind === "damaged") unseen_damage ??= step.start;
     if (step.kind !== "frame") continue;
     frame = step;

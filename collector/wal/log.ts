@@ -9,11 +9,14 @@
 import { join } from "node:path";
 import { RetryableError } from "../../schemas/errors.ts";
 import { storeCheckpoint } from "./checkpoint.ts";
+import { createCounts } from "./counts.ts";
+import type { Counts } from "./counts.ts";
 import { nameFailure } from "./disk.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { holdsLock } from "./lock.ts";
 import type { Lock } from "./lock.ts";
 import { SCAN_WINDOW_BYTES, SegmentScanner } from "./scan.ts";
+import type { GapStep } from "./scan.ts";
 import type { Segment } from "./segment.ts";
 
 /** Sequences set aside on disk at a time, so that giving one out needs no write. */
@@ -42,14 +45,14 @@ export interface Front {
   readonly written_ms: number;
 }
 
-/** Counts since the log was opened. */
-export interface Counters {
-  torn_tails: number;
-  quarantined_records: number;
-  quarantined_bytes: number;
-  quarantine_failures: number;
-  missing_segments: number;
-  consecutive_sync_failures: number;
+/** One sync of a group of records. */
+export interface WalSync {
+  readonly records: number;
+  /** Bytes of the records with their headers. */
+  readonly bytes: number;
+  /** Time of the sync alone, without the write before it. */
+  readonly duration_ms: number;
+  readonly is_durable: boolean;
 }
 
 /** An open log. Sizes in bytes, times in Unix milliseconds. */
@@ -60,10 +63,21 @@ export interface Log {
   readonly max_bytes: number;
   readonly now_ms: () => number;
   readonly new_uuid: () => string;
+  readonly observeSync: (sync: WalSync) => void;
   readonly lock: Lock;
   readonly consumer: Mutex;
   readonly checkpoints: Mutex;
-  readonly counters: Counters;
+  /** Since the directory was made; stored with each checkpoint. */
+  readonly counts: Counts;
+  /** The counts that were found when the log was opened. */
+  counts_before: Counts;
+  /** Number of the checkpoint that had them. */
+  found_generation: number;
+  /** Number of the last checkpoint begun: the counts made from here on are in later ones. */
+  generation: number;
+  consecutive_sync_failures: number;
+  /** Unix ms of the last append that a full or failing disk refused, 0 for never. */
+  last_refused_ms: number;
   /** Scratch for walking segments; used inside `consumer` only. */
   readonly window: Uint8Array;
   writer_hex: string;
@@ -88,7 +102,8 @@ export function createLog(
   options: Pick<
     Log,
     "disk" | "directory" | "segment_max_bytes" | "max_bytes" | "now_ms" | "new_uuid"
-  >,
+  > &
+    Partial<Pick<Log, "observeSync">>,
   lock: Lock,
 ): Log {
   return {
@@ -98,17 +113,16 @@ export function createLog(
     max_bytes: options.max_bytes,
     now_ms: options.now_ms,
     new_uuid: options.new_uuid,
+    observeSync: options.observeSync ?? (() => {}),
     lock,
     consumer: new Mutex(),
     checkpoints: new Mutex(),
-    counters: {
-      torn_tails: 0,
-      quarantined_records: 0,
-      quarantined_bytes: 0,
-      quarantine_failures: 0,
-      missing_segments: 0,
-      consecutive_sync_failures: 0,
-    },
+    counts: createCounts(),
+    counts_before: createCounts(),
+    found_generation: 0,
+    generation: 0,
+    consecutive_sync_failures: 0,
+    last_refused_ms: 0,
     window: new Uint8Array(SCAN_WINDOW_BYTES),
     writer_hex: "",
     segments: [],
@@ -187,6 +201,7 @@ export function saveCheckpoint(log: Log): Promise<void> {
         released_sequence,
         sequence_limit,
         front_sequence: firstNeededSequence(log),
+        stored: { generation: (log.generation += 1), counts: { ...log.counts } },
       });
     } catch (error) {
       if (error instanceof RetryableError) throw error;
@@ -236,8 +251,30 @@ export async function closeQuietly(file: DiskFile | null): Promise<void> {
 }
 
 /** Counts a torn tail, once for each segment. */
-export function countTornTail(log: Log, segment: Segment): void {
+export function countTornTail(log: Log, segment: Segment, byte_size: number): void {
   if (segment.torn_counted) return;
   segment.torn_counted = true;
-  log.counters.torn_tails += 1;
+  log.counts.torn_tails += 1;
+  log.counts.torn_bytes += byte_size;
+}
+
+/** Cuts what is beyond the good frames. What cannot be cut is hidden by `end`, and cut later. */
+export async function cutTail(log: Log, segment: Segment, good_end: number): Promise<void> {
+  segment.end = good_end;
+  let file: DiskFile | null = null;
+  try {
+    file = await log.disk.open(pathIn(log, segment.name), "update");
+    await file.truncate(good_end);
+    segment.byte_size = good_end;
+  } catch {
+    // Nothing is written behind it, so the next start finds it as it is.
+  } finally {
+    await closeQuietly(file);
+  }
+}
+
+/** A torn tail in a segment of an earlier start: counted, and cut so that it is counted once. */
+export async function passTornTail(log: Log, segment: Segment, torn: GapStep): Promise<void> {
+  countTornTail(log, segment, torn.end - torn.start);
+  await cutTail(log, segment, torn.start);
 }

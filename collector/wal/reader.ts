@@ -9,9 +9,9 @@
 import { RetryableError } from "../../schemas/errors.ts";
 import { nameFailure, systemCodeOf } from "./disk.ts";
 import { advanceFront, removeReleased, segmentAfter } from "./front.ts";
-import { closeOpenFile, countTornTail, openScanner, saveCheckpoint } from "./log.ts";
+import { closeOpenFile, openScanner, passTornTail, saveCheckpoint } from "./log.ts";
 import type { Log } from "./log.ts";
-import { quarantineRange, quarantineSegment } from "./quarantine.ts";
+import { noteMissing, quarantineRange, quarantineSegment } from "./quarantine.ts";
 import type { FrameStep, GapStep, SegmentScanner } from "./scan.ts";
 import { FRAME_HEADER_BYTES } from "./record.ts";
 import { SEGMENT_HEADER_BYTES } from "./segment.ts";
@@ -120,7 +120,7 @@ export class Reader {
     for (;;) {
       const step = await scanner.next();
       if (step.kind === "end") return;
-      if (step.kind === "torn") countTornTail(this.#log, segment);
+      if (step.kind === "torn") await passTornTail(this.#log, segment, step);
       if (step.kind === "damaged") await this.#examine(segment, step, batch);
       if (step.kind !== "frame") continue;
       if (step.header.sequence <= batch.last_sequence) {
@@ -171,7 +171,7 @@ export class Reader {
     await closeOpenFile(log);
     if (systemCodeOf(error) === "ENOENT" && segment !== log.active) {
       log.segments = log.segments.filter((other) => other !== segment);
-      log.counters.missing_segments += 1;
+      await noteMissing(log, segment.first_sequence);
       batch.found_damage = true;
       return;
     }

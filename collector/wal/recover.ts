@@ -6,7 +6,6 @@
  * this version cannot read stops the opening before anything is changed.
  */
 
-import { join } from "node:path";
 import { PermanentError, RetryableError } from "../../schemas/errors.ts";
 import { loadCheckpoint, loadWriterId, newerVersionError, storeWriterId } from "./checkpoint.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -17,17 +16,17 @@ import { acquireLock, releaseLock } from "./lock.ts";
 import {
   SEQUENCE_BLOCK,
   closeOpenFile,
-  closeQuietly,
   countTornTail,
   createLog,
+  cutTail,
   openScanner,
   pathIn,
   readClock,
   saveCheckpoint,
   startingSequence,
 } from "./log.ts";
-import type { Log } from "./log.ts";
-import { quarantineRange } from "./quarantine.ts";
+import type { Log, WalSync } from "./log.ts";
+import { noteMissing, quarantineRange } from "./quarantine.ts";
 import { FRAME_HEADER_BYTES } from "./record.ts";
 import type { GapStep } from "./scan.ts";
 import {
@@ -48,6 +47,7 @@ export interface OpenOptions {
   readonly max_bytes: number;
   readonly now_ms: () => number;
   readonly new_uuid: () => string;
+  readonly observeSync?: (sync: WalSync) => void;
 }
 
 interface FoundSegment {
@@ -100,7 +100,7 @@ async function recover(log: Log): Promise<void> {
   }
   log.segments = found.map(({ segment }) => segment);
   countOlderRecords(found);
-  log.counters.missing_segments = countMissing(found, checkpoint);
+  for (const sequence of listMissing(found, checkpoint)) await noteMissing(log, sequence);
   const last_sequence = await verifyLastSegment(log);
   setSequences(log, checkpoint, last_sequence);
   const first = log.segments[0];
@@ -151,7 +151,11 @@ async function identifyLog(log: Log, found: readonly FoundSegment[]): Promise<Ch
   log.writer_hex =
     stored_hex ?? newest?.writer_hex ?? checkpoint?.writer_hex ?? parseUuid(log.new_uuid()) ?? "";
   if (stored_hex === null) await storeWriterId(disk, directory, log.writer_hex);
-  return checkpoint?.writer_hex === log.writer_hex ? checkpoint : null;
+  if (checkpoint?.writer_hex !== log.writer_hex) return null;
+  log.counts_before = checkpoint.stored.counts;
+  Object.assign(log.counts, log.counts_before);
+  log.found_generation = log.generation = checkpoint.stored.generation;
+  return checkpoint;
 }
 
 /** Each header counts the records before it, so the counts need no reading of records. */
@@ -164,16 +168,16 @@ function countOlderRecords(found: readonly FoundSegment[]): void {
 }
 
 /** Segments are removed from the front only: any other predecessor that is not there was lost. */
-function countMissing(found: readonly FoundSegment[], checkpoint: Checkpoint | null): number {
+function listMissing(found: readonly FoundSegment[], checkpoint: Checkpoint | null): number[] {
   const present = new Set(found.map(({ segment }) => segment.first_sequence));
   const front_sequence = checkpoint?.front_sequence ?? Number.POSITIVE_INFINITY;
-  let missing_count = 0;
+  const missing: number[] = [];
   for (const [index, { header }] of found.entries()) {
     const previous = header?.previous_first_sequence ?? 0;
     if (previous === 0 || present.has(previous)) continue;
-    if (index > 0 || previous >= front_sequence) missing_count += 1;
+    if (index > 0 || previous >= front_sequence) missing.push(previous);
   }
-  return missing_count;
+  return missing;
 }
 
 function setSequences(log: Log, checkpoint: Checkpoint | null, last_sequence: number | null): void {
@@ -197,7 +201,7 @@ async function verifyLastSegment(log: Log): Promise<number | null> {
   const segment = log.segments.at(-1);
   if (segment === undefined) return null;
   if (segment.byte_size < SEGMENT_HEADER_BYTES) {
-    countTornTail(log, segment);
+    countTornTail(log, segment, segment.byte_size);
     return null;
   }
   let last_sequence: number | null = null;
@@ -208,7 +212,7 @@ async function verifyLastSegment(log: Log): Promise<number | null> {
     for (;;) {
       const step = await scanner.next();
       if (step.kind === "end") break;
-      if (step.kind === "torn") countTornTail(log, segment);
+      if (step.kind === "torn") countTornTail(log, segment, step.end - step.start);
       if (step.kind === "damaged") may_cut = (await setAside(log, segment, step)) && may_cut;
       if (step.kind !== "frame") continue;
       if (!(await scanner.verifyPayload(step))) {
@@ -237,20 +241,4 @@ async function setAside(log: Log, segment: Segment, gap: GapStep): Promise<boole
   // The count is of good records here, which damage does not lower.
   segment.record_count = record_count;
   return is_copied;
-}
-
-/** A tail that cannot be cut is cut at the next start: nothing is written behind it. */
-async function cutTail(log: Log, segment: Segment, good_end: number): Promise<void> {
-  segment.end = good_end;
-  const path = join(log.directory, segment.name);
-  let file = null;
-  try {
-    file = await log.disk.open(path, "update");
-    await file.truncate(good_end);
-    segment.byte_size = good_end;
-  } catch {
-    // `end` already hides the tail.
-  } finally {
-    await closeQuietly(file);
-  }
 }

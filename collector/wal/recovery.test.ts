@@ -3,6 +3,7 @@
  * counted. Where a record stands is found by searching its bytes, not by asking the log.
  */
 
+import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { FaultyDisk } from "../../test/support/faulty-disk.ts";
 import { makeRandom } from "../../test/support/random.ts";
@@ -81,7 +82,7 @@ function quarantined(disk: FaultyDisk, ending: string): string[] {
 }
 
 describe("a torn tail", () => {
-  test("cut at every byte of the last record leaves all records before it", async () => {
+  test("F03: cut at every byte of the last record leaves all records before it", async () => {
     const source = new FaultyDisk(1);
     await fill(source, ["first record", "second record", "the last record"]);
     const [path = ""] = segmentPaths(source);
@@ -103,17 +104,20 @@ describe("a torn tail", () => {
     }
   });
 
-  test.each([1, 43, 44, 45, 5000])("of %i zeros is an end and not a record", async (zero_bytes) => {
-    const disk = new FaultyDisk(1);
-    await fill(disk, ["one", "two"]);
-    const [path = ""] = segmentPaths(disk);
-    const bytes = disk.readBytes(path);
-    disk.writeBytes(path, Buffer.concat([bytes, new Uint8Array(zero_bytes)]));
-    const wal = await openOn(disk);
-    expect(await readTexts(wal)).toEqual(["one", "two"]);
-    expect(wal.stats()).toMatchObject({ torn_tails: 1, quarantined_records: 0 });
-    expect(disk.readBytes(path).byteLength).toBe(bytes.byteLength);
-  });
+  test.each([1, 43, 44, 45, 5000])(
+    "F06: of %i zeros is an end and not a record",
+    async (zero_bytes) => {
+      const disk = new FaultyDisk(1);
+      await fill(disk, ["one", "two"]);
+      const [path = ""] = segmentPaths(disk);
+      const bytes = disk.readBytes(path);
+      disk.writeBytes(path, Buffer.concat([bytes, new Uint8Array(zero_bytes)]));
+      const wal = await openOn(disk);
+      expect(await readTexts(wal)).toEqual(["one", "two"]);
+      expect(wal.stats()).toMatchObject({ torn_tails: 1, quarantined_records: 0 });
+      expect(disk.readBytes(path).byteLength).toBe(bytes.byteLength);
+    },
+  );
 
   test("of a segment that is not the last is counted when it is read, once", async () => {
     const disk = new FaultyDisk(1);
@@ -142,7 +146,7 @@ describe("a torn tail", () => {
 });
 
 describe("a flipped bit", () => {
-  test("in the payload of an older record loses that record alone, with a copy", async () => {
+  test("F04: in the payload of an older record loses that record alone, with a copy", async () => {
     const disk = new FaultyDisk(1);
     const texts = textsOf(7);
     await fill(disk, texts);
@@ -164,7 +168,7 @@ describe("a flipped bit", () => {
     expect(quarantined(disk, ".txt")[0]).toMatch(/checksum of the payload/);
   });
 
-  test("in each byte of a record's header loses that record alone", async () => {
+  test("F04: in each byte of a record's header loses that record alone", async () => {
     for (let byte = 0; byte < FRAME_BYTES; byte++) {
       const disk = new FaultyDisk(byte);
       const texts = textsOf(4);
@@ -178,7 +182,7 @@ describe("a flipped bit", () => {
     }
   });
 
-  test("in a length makes no giant read", async () => {
+  test("F05: in a length makes no giant read", async () => {
     const disk = new FaultyDisk(1);
     const texts = textsOf(3);
     await fill(disk, texts);
@@ -317,7 +321,7 @@ describe("a checkpoint", () => {
     expect(wal.stats()).toMatchObject({ released_sequence: sequences[1], records_pending: 1 });
   });
 
-  test("that is stale gives records again and no sequence twice", async () => {
+  test("F07: that is stale gives records again and no sequence twice", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     const stale = disk.readBytes(checkpoint);
@@ -335,7 +339,7 @@ describe("a checkpoint", () => {
     ["empty", new Uint8Array(0)],
     ["garbage", Buffer.from("garbage ".repeat(7))],
     ["zeros", new Uint8Array(56)],
-  ])("that is %s makes everything present unreleased", async (_, contents) => {
+  ])("F07: that is %s makes everything present unreleased", async (_, contents) => {
     const disk = new FaultyDisk(1);
     const sequences = await release(disk);
     if (contents === null) disk.removePath(checkpoint);
@@ -346,7 +350,7 @@ describe("a checkpoint", () => {
     expect(wal.stats().records_pending).toBe(3);
   });
 
-  test("with any one bit flipped is not believed", async () => {
+  test("F07: with any one bit flipped is not believed", async () => {
     const source = new FaultyDisk(1);
     await release(source);
     for (let bit = 0; bit < 56 * 8; bit += 5) {
@@ -359,7 +363,7 @@ describe("a checkpoint", () => {
     }
   });
 
-  test("of another log is not believed", async () => {
+  test("F07: of another log is not believed", async () => {
     const disk = new FaultyDisk(1);
     await release(disk);
     const other = new FaultyDisk(2);
@@ -381,7 +385,7 @@ describe("a checkpoint", () => {
 });
 
 describe("sequences", () => {
-  test("rise although the clock goes back, and whatever was reserved is not given again", async () => {
+  test("F25: rise although the clock goes back, and whatever was reserved is not given again", async () => {
     const disk = new FaultyDisk(1);
     let now_ms = NOW_MS;
     let last = 0;
@@ -489,7 +493,7 @@ describe("a segment", () => {
     }
   });
 
-  test("of zeros only is passed over and removed", async () => {
+  test("F06: of zeros only is passed over and removed", async () => {
     const disk = new FaultyDisk(1);
     const texts = textsOf(3);
     await fill(disk, texts);
@@ -513,7 +517,7 @@ describe("a segment", () => {
     expect(await readTexts(await openOn(disk))).toEqual(texts);
   });
 
-  test("of a newer version stops the opening by name and nothing is changed", async () => {
+  test("F20: of a newer version stops the opening by name and nothing is changed", async () => {
     const disk = new FaultyDisk(1);
     await fill(disk, textsOf(9));
     const path = segmentPaths(disk)[1] ?? "";
@@ -548,7 +552,7 @@ describe("a segment", () => {
     expect(seen).toEqual([...texts, "after"]);
   });
 
-  test("left half made by a crash of each call of its making does no harm", async () => {
+  test("F18: left half made by a crash of each call of its making does no harm", async () => {
     for (let call = 1; call <= 12; call++) {
       const disk = new FaultyDisk(call);
       const wal = await openOn(disk);
@@ -562,6 +566,200 @@ describe("a segment", () => {
       const texts = await readTexts(await openOn(disk));
       expect(texts[0]).toBe("kept");
       expect(["kept", "lost", "perhaps"]).toEqual(expect.arrayContaining(texts));
+    }
+  });
+});
+
+describe("counts", () => {
+  const checkpoint = `${DIRECTORY}/checkpoint`;
+  const COUNTED = [
+    "torn_tails",
+    "torn_bytes",
+    "quarantined_records",
+    "quarantined_bytes",
+    "quarantine_failures",
+    "missing_segments",
+    "refused_records",
+    "refused_bytes",
+    "set_aside_records",
+  ] as const;
+
+  function countsOf(wal: Wal): number[] {
+    const stats = wal.stats();
+    return COUNTED.map((name) => stats[name]);
+  }
+
+  /** A log that lost a tail of 10 bytes, a record and a segment, and refused and set aside one. */
+  async function spoil(disk: FaultyDisk): Promise<void> {
+    const texts = textsOf(12);
+    await fill(disk, texts);
+    const paths = segmentPaths(disk);
+    disk.removePath(paths[1] ?? "");
+    const { path, offset } = locate(disk, texts[0] ?? "");
+    disk.flipBit(path, offset, 6);
+    const last = paths.at(-1) ?? "";
+    disk.writeBytes(last, Buffer.concat([disk.readBytes(last), new Uint8Array(10)]));
+    const wal = await openOn(disk, { max_bytes: 12 * 1024 });
+    await expect(appendAll(wal, ["x".repeat(4000)])).rejects.toMatchObject({ code: "wal_full" });
+    const records = await wal.read(0, ALL);
+    wal.countSetAside(1);
+    await wal.release(records[0]?.sequence ?? 0);
+    disk.kill();
+  }
+
+  const EXPECTED = [1, 10, 1, FRAME_BYTES + 1000, 0, 1, 1, FRAME_BYTES + 4000, 1];
+
+  test("outlive a kill, and what is found again at each start is counted once", async () => {
+    const disk = new FaultyDisk(1);
+    await spoil(disk);
+    for (let start = 0; start < 3; start++) {
+      const wal = await openOn(disk);
+      expect(countsOf(wal)).toEqual(EXPECTED);
+      await readTexts(wal);
+      expect(countsOf(wal)).toEqual(EXPECTED);
+      disk.kill();
+    }
+  });
+
+  test("of refusals are stored by closing", async () => {
+    const disk = new FaultyDisk(1);
+    const wal = await openOn(disk, { max_bytes: 4096 });
+    await expect(appendAll(wal, textsOf(5))).rejects.toMatchObject({ code: "wal_full" });
+    await wal.close();
+    expect((await openOn(disk)).stats()).toMatchObject({ refused_records: 1, refused_bytes: 1044 });
+  });
+
+  test("of damage that a kill lost before they were stored are made again", async () => {
+    const disk = new FaultyDisk(1);
+    const texts = textsOf(4);
+    await fill(disk, texts);
+    const { path, offset } = locate(disk, texts[0] ?? "");
+    disk.flipBit(path, offset, 6);
+    const wal = await openOn(disk);
+    const before = disk.readBytes(checkpoint);
+    await readTexts(wal);
+    expect(quarantined(disk, ".txt")).toHaveLength(1);
+    disk.kill();
+    // The damage was copied, and the checkpoint that counts it did not reach the disk.
+    disk.writeBytes(checkpoint, before);
+    for (let start = 0; start < 2; start++) {
+      const reopened = await openOn(disk);
+      await readTexts(reopened);
+      expect(reopened.stats().quarantined_records).toBe(1);
+      disk.kill();
+    }
+  });
+
+  test("F13: of a segment moved to quarantine are not made again as a missing one", async () => {
+    const disk = new FaultyDisk(1);
+    await fill(disk, textsOf(9));
+    const wal = await openOn(disk);
+    const path = segmentPaths(disk)[1] ?? "";
+    disk.failNext("read", "EIO", Number.POSITIVE_INFINITY, new RegExp(path));
+    const last = (await wal.read(0, ALL)).at(-1)?.sequence ?? 0;
+    for (let attempt = 0; attempt < 3; attempt++) await wal.read(last, ALL).catch(() => []);
+    expect(wal.stats()).toMatchObject({ quarantined_records: 3, missing_segments: 0 });
+    disk.heal();
+    disk.kill();
+    const reopened = await openOn(disk);
+    expect(reopened.stats()).toMatchObject({ quarantined_records: 3, missing_segments: 0 });
+  });
+
+  test("F20: are 0 in a checkpoint of the first layout, which is believed all the same", async () => {
+    const disk = new FaultyDisk(1);
+    await spoil(disk);
+    disk.writeBytes(checkpoint, disk.readBytes(checkpoint).subarray(0, 56));
+    const wal = await openOn(disk);
+    expect(wal.stats()).toMatchObject({ torn_tails: 0, refused_records: 0, set_aside_records: 0 });
+    expect(await readTexts(wal)).toHaveLength(7);
+  });
+
+  test("that are damaged are 0 and cost nothing else", async () => {
+    const source = new FaultyDisk(1);
+    await spoil(source);
+    const stored = source.readBytes(checkpoint);
+    expect(stored.byteLength).toBe(56 + 4 + 10 * 8 + 4);
+    for (let bit = 56 * 8; bit < stored.byteLength * 8; bit += 7) {
+      const disk = new FaultyDisk(1);
+      for (const path of source.paths()) disk.writeBytes(path, source.readBytes(path));
+      disk.flipBit(checkpoint, bit >> 3, bit & 7);
+      const wal = await openOn(disk);
+      expect(wal.stats().set_aside_records).toBe(0);
+      expect(await readTexts(wal)).toHaveLength(7);
+    }
+  });
+
+  test("F20: of a later layout with more numbers are read", async () => {
+    const disk = new FaultyDisk(1);
+    await spoil(disk);
+    const bytes = Buffer.alloc(4 + 12 * 8 + 4);
+    bytes.writeUInt32LE(12, 0);
+    for (let index = 0; index < 12; index++) {
+      bytes.writeBigUInt64LE(BigInt(100 + index), 4 + index * 8);
+    }
+    bytes.writeUInt32LE(crc32(bytes.subarray(0, -4)), bytes.byteLength - 4);
+    const first = disk.readBytes(checkpoint).subarray(0, 56);
+    disk.writeBytes(checkpoint, Buffer.concat([first, bytes]));
+    expect(countsOf(await openOn(disk))).toEqual([101, 102, 103, 104, 105, 106, 107, 108, 109]);
+  });
+});
+
+/** A segment as README.md lays it out, made without the code of the log. */
+function segmentByHand(first: number, texts: readonly string[]): { name: string; bytes: Buffer } {
+  const marker = Buffer.from("0123456789abcdef", "hex");
+  const header = Buffer.alloc(64);
+  header.write("spanlwal");
+  header.writeUInt32LE(1, 8);
+  Buffer.from("f".repeat(32), "hex").copy(header, 12);
+  marker.copy(header, 28);
+  header.writeBigUInt64LE(BigInt(first), 36);
+  header.writeUInt32LE(crc32(header.subarray(0, 60)), 60);
+  const frames = texts.flatMap((text, index) => {
+    const frame = Buffer.alloc(44);
+    frame.write("SLWR");
+    frame.writeUInt16LE(1, 4);
+    marker.copy(frame, 8);
+    frame.writeBigUInt64LE(BigInt(first + index), 16);
+    frame.writeBigUInt64LE(BigInt(NOW_MS), 24);
+    frame.writeUInt32LE(Buffer.byteLength(text), 32);
+    frame.writeUInt32LE(crc32(text, 0x5ba91e0d), 36);
+    frame.writeUInt32LE(crc32(frame.subarray(0, 40), 0x5ba91e0d), 40);
+    return [frame, Buffer.from(text)];
+  });
+  const name = `segment-${String(first).padStart(16, "0")}-${marker.toString("hex")}.wal`;
+  return { name, bytes: Buffer.concat([header, ...frames]) };
+}
+
+describe("a log left by the first version", () => {
+  test("F21: is read to its end, goes on, and can be read by that version again", async () => {
+    const disk = new FaultyDisk(1);
+    const { name, bytes } = segmentByHand(5000, ["one", "two", "three"]);
+    disk.writeBytes(`${DIRECTORY}/${name}`, bytes);
+    disk.writeBytes(
+      `${DIRECTORY}/writer-id`,
+      Buffer.from("ffffffff-ffff-ffff-ffff-ffffffffffff\n"),
+    );
+    const old = Buffer.alloc(56);
+    old.write("spanlckp");
+    old.writeUInt32LE(1, 8);
+    Buffer.from("f".repeat(32), "hex").copy(old, 12);
+    old.writeBigUInt64LE(5000n, 28);
+    old.writeBigUInt64LE(9000n, 36);
+    old.writeBigUInt64LE(5000n, 44);
+    old.writeUInt32LE(crc32(old.subarray(0, 52)), 52);
+    disk.writeBytes(`${DIRECTORY}/checkpoint`, old);
+    const wal = await openOn(disk);
+    expect(await readTexts(wal)).toEqual(["two", "three"]);
+    const [sequence = 0] = await appendAll(wal, ["four"]);
+    expect(sequence).toBeGreaterThanOrEqual(9000);
+    await wal.release(5002);
+    // What the first version looks at: 56 bytes with their checksum, and version 1 in all files.
+    const stored = Buffer.from(disk.readBytes(`${DIRECTORY}/checkpoint`));
+    expect(stored.readUInt32LE(8)).toBe(1);
+    expect(stored.readBigUInt64LE(28)).toBe(5002n);
+    expect(stored.readUInt32LE(52)).toBe(crc32(stored.subarray(0, 52)));
+    for (const path of segmentPaths(disk)) {
+      expect(Buffer.from(disk.readBytes(path)).readUInt32LE(8)).toBe(1);
     }
   });
 });
@@ -599,7 +797,7 @@ describe("the lock of an ended process", () => {
 });
 
 describe("a long backlog", () => {
-  test("opens without reading the payloads of any but the last segment", async () => {
+  test("F01: opens without reading the payloads of any but the last segment", async () => {
     const disk = new FaultyDisk(1);
     const large = { segment_max_bytes: 2 ** 20, max_bytes: 2 ** 30 };
     const wal = await openOn(disk, large);
@@ -629,7 +827,7 @@ describe("a long backlog", () => {
 
 describe("any one failing call", () => {
   test.each(["EIO", "ENOSPC", "EMFILE", "EROFS"])(
-    "with %s loses no acknowledged record and invents none",
+    "F14: with %s loses no acknowledged record and invents none",
     async (code) => {
       let number = 0;
       for (let reached = true; reached;) {

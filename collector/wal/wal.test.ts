@@ -205,7 +205,7 @@ describe("releasing", () => {
     expect(wal.stats()).toMatchObject({ oldest_pending_ms: 0, records_pending: 0 });
   });
 
-  test("on a disk too full for a checkpoint makes its room by removing segments", async () => {
+  test("F09: on a disk too full for a checkpoint makes its room by removing segments", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     for (let index = 0; index < 8; index++) await append(wal, 1000);
@@ -273,7 +273,7 @@ describe("group commit", () => {
     expect(await readTexts(wal)).toEqual(["slow"]);
   });
 
-  test("more than the queue holds is refused while the disk is slow", async () => {
+  test("F12: more than the queue holds is refused while the disk is slow", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk, { segment_max_bytes: 2 ** 31, max_bytes: 2 ** 31 });
     disk.sync_turns = 5;
@@ -298,7 +298,7 @@ describe("group commit", () => {
 });
 
 describe("a full disk", () => {
-  test("rejects, leaves no partial frame and recovers by itself when there is space", async () => {
+  test("F08: rejects, leaves no partial frame and recovers by itself when there is space", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     await append(wal, "before");
@@ -329,7 +329,7 @@ describe("a full disk", () => {
     expect(await readTexts(wal)).toEqual(["before"]);
   });
 
-  test("at the start of a segment leaves no file behind", async () => {
+  test("F09: at the start of a segment leaves no file behind", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     disk.capacity_bytes = disk.usedBytes() + 70;
@@ -357,7 +357,7 @@ describe("a full disk", () => {
 });
 
 describe("a failing sync", () => {
-  test("rejects the group, seals the segment and goes on in a new one", async () => {
+  test("F11: rejects the group, seals the segment and goes on in a new one", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     await append(wal, "before");
@@ -403,7 +403,7 @@ describe("a failing sync", () => {
 });
 
 describe("the budget", () => {
-  test("refuses what does not fit, and takes appends again after a release", async () => {
+  test("F10: refuses what does not fit, and takes appends again after a release", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk, { max_bytes: 8192 });
     const sequences: number[] = [];
@@ -460,7 +460,7 @@ describe("the budget", () => {
 });
 
 describe("a directory removed or replaced under the log", () => {
-  test("is noticed before anything in it is acknowledged", async () => {
+  test("F15: is noticed before anything in it is acknowledged", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     await append(wal, "before");
@@ -474,7 +474,7 @@ describe("a directory removed or replaced under the log", () => {
 });
 
 describe("a segment that the disk does not give back", () => {
-  test("is tried a few times, then moved to quarantine, and the others go on", async () => {
+  test("F13: is tried a few times, then moved to quarantine, and the others go on", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     for (let index = 0; index < 8; index++) await append(wal, 1000);
@@ -507,7 +507,7 @@ describe("a segment that the disk does not give back", () => {
     expect(wal.stats()).toMatchObject({ quarantined_records: 1, records_pending: 1 });
   });
 
-  test("for want of file handles is only tried again", async () => {
+  test("F14: for want of file handles is only tried again", async () => {
     const disk = new FaultyDisk(1);
     const wal = await openOn(disk);
     await append(wal, "kept");

@@ -20,7 +20,8 @@ import {
   readClock,
   saveCheckpoint,
 } from "./log.ts";
-import type { Counters, Log } from "./log.ts";
+import type { Counts } from "./counts.ts";
+import type { Log, WalSync } from "./log.ts";
 import { Reader } from "./reader.ts";
 import type { WalRecord } from "./reader.ts";
 import { openLog } from "./recover.ts";
@@ -28,6 +29,7 @@ import { formatUuid } from "./segment.ts";
 import { Writer } from "./writer.ts";
 
 export type { WalRecord } from "./reader.ts";
+export type { WalSync } from "./log.ts";
 export type { Disk, DiskFile } from "./disk.ts";
 export { nodeDisk } from "./disk.ts";
 export { RECORD_MAX_BYTES } from "./record.ts";
@@ -46,10 +48,19 @@ export interface WalOptions {
   readonly max_bytes: number;
   readonly now_ms: () => number;
   readonly new_uuid: () => string;
+  /** Told of each sync of a group, for metrics; must not throw. */
+  readonly observeSync?: (sync: WalSync) => void;
 }
 
-/** State and counts of a log; the counts are since it was opened. */
-export interface WalStats extends Readonly<Counters> {
+/**
+ * State and counts of a log. The counts are since the directory was made: they are stored with each
+ * checkpoint, so a kill may lose refusals of the last moments, and no damage.
+ */
+export interface WalStats extends Readonly<Counts> {
+  /** Syncs that failed in a row. */
+  readonly consecutive_sync_failures: number;
+  /** Unix ms of the last append that a full or failing disk refused, 0 for none since the start. */
+  readonly last_refused_ms: number;
   /** All segment files together, the budget's use. */
   readonly bytes: number;
   readonly segments: number;
@@ -67,6 +78,8 @@ export interface WalStats extends Readonly<Counters> {
 export interface Wal {
   /** UUID of this log, made once; a wiped directory gets a new one. */
   readonly writer_id: string;
+  /** The counts of earlier starts: what `stats` has more was found or refused since. */
+  readonly counts_before: Readonly<Counts>;
   /**
    * Gives out the next sequence: strictly increasing over the life of the directory, never twice,
    * also after failures and restarts. It begins near `now_ms * 1024`, which is only a start that a
@@ -95,6 +108,11 @@ export interface Wal {
    * records then are not read again in this process life, but may be after a restart.
    */
   release(through_sequence: number): Promise<void>;
+  /**
+   * Counts records that the consumer put elsewhere because they will never be taken. Say it before
+   * the release that passes them: both are stored at once, so a record is counted once.
+   */
+  countSetAside(record_count: number): void;
   stats(): WalStats;
   /** Settles what was appended, closes the files, gives the lock back. */
   close(): Promise<void>;
@@ -110,6 +128,7 @@ export async function openWal(options: WalOptions): Promise<Wal> {
 
 class OpenWal implements Wal {
   readonly writer_id: string;
+  readonly counts_before: Readonly<Counts>;
   readonly #log: Log;
   readonly #writer: Writer;
   readonly #reader: Reader;
@@ -118,6 +137,7 @@ class OpenWal implements Wal {
 
   constructor(log: Log) {
     this.writer_id = formatUuid(log.writer_hex);
+    this.counts_before = log.counts_before;
     this.#log = log;
     this.#writer = new Writer(log);
     this.#reader = new Reader(log);
@@ -154,11 +174,17 @@ class OpenWal implements Wal {
     });
   }
 
+  countSetAside(record_count: number): void {
+    this.#log.counts.set_aside_records += record_count;
+  }
+
   stats(): WalStats {
     const log = this.#log;
     const written_ms = log.front?.written_ms ?? null;
     return {
-      ...log.counters,
+      ...log.counts,
+      consecutive_sync_failures: log.consecutive_sync_failures,
+      last_refused_ms: log.last_refused_ms,
       bytes: countSegmentBytes(log),
       segments: log.segments.length,
       records_pending: countPendingRecords(log),
@@ -179,6 +205,8 @@ class OpenWal implements Wal {
     await this.#writer.close();
     await this.#extending;
     await log.consumer.run(() => closeOpenFile(log));
+    // The counts since the last checkpoint; it is as true as it was when the disk refuses.
+    await saveCheckpoint(log).catch(() => undefined);
     try {
       await releaseLock(log.disk, log.lock);
     } catch {

@@ -34,6 +34,9 @@ export const GROUP_MAX_BYTES = 32 * 1024 * 1024;
 /** Most records written before one sync. */
 export const GROUP_MAX_RECORDS = 4096;
 
+/** Refusals for want of room, which are counted. */
+const FULL_CODES: ReadonlySet<string> = new Set(["wal_full", "disk_full"]);
+
 interface PendingAppend {
   readonly sequence: number;
   readonly written_ms: number;
@@ -117,6 +120,7 @@ export class Writer {
       throw new RetryableError("wal_busy", "too much is waiting for the disk: send again later");
     }
     if (!this.#hasRoom(byte_size)) {
+      this.#countRefused(1, byte_size);
       throw fullError();
     }
   }
@@ -189,12 +193,24 @@ export class Writer {
         chunks.push(...entry.payload);
       }
       await this.#writeChunks(open, chunks, byte_size);
-      await this.#syncSegment(open, byte_size);
+      await this.#syncSegment(open, byte_size, group.length);
       this.#acknowledge(open, group, byte_size);
       return null;
     } catch (error) {
-      return error instanceof RetryableError ? error : writeError(error);
+      const failure = error instanceof RetryableError ? error : writeError(error);
+      let byte_size = 0;
+      for (const entry of group) byte_size += entry.byte_size;
+      this.#countRefused(FULL_CODES.has(failure.code) ? group.length : 0, byte_size);
+      return failure;
     }
+  }
+
+  /** Remembers that appends failed, and counts those that there was no room for. */
+  #countRefused(record_count: number, byte_size: number): void {
+    const { counts } = this.#log;
+    this.#log.last_refused_ms = readClock(this.#log);
+    counts.refused_records += record_count;
+    if (record_count > 0) counts.refused_bytes += byte_size;
   }
 
   async #createSegment(first_sequence: number): Promise<OpenSegment> {
@@ -237,20 +253,24 @@ export class Writer {
     }
   }
 
-  async #syncSegment(open: OpenSegment, byte_size: number): Promise<void> {
+  async #syncSegment(open: OpenSegment, byte_size: number, records: number): Promise<void> {
     const log = this.#log;
     const { file, segment } = open;
+    const started_ms = performance.now();
     const [synced, linked] = await Promise.allSettled([file.sync(), file.isLinked()]);
+    const duration_ms = performance.now() - started_ms;
+    const is_durable = synced.status === "fulfilled";
+    log.observeSync({ records, bytes: byte_size, duration_ms, is_durable });
     try {
       if (synced.status === "rejected") throw synced.reason;
       if (open.header !== null) await log.disk.syncDirectory(log.directory);
     } catch (error) {
-      log.counters.consecutive_sync_failures += 1;
+      log.consecutive_sync_failures += 1;
       await this.#giveUp(open, byte_size);
       const message = `the disk did not make the write-ahead log durable: ${nameFailure(error)}`;
       throw new RetryableError("wal_sync_failed", message, { cause: error });
     }
-    log.counters.consecutive_sync_failures = 0;
+    log.consecutive_sync_failures = 0;
     if (linked.status === "fulfilled" && linked.value) return;
     await this.#giveUp(open, byte_size);
     throw new RetryableError(
@@ -323,7 +343,7 @@ export class Writer {
 function fullError(): RetryableError {
   return new RetryableError(
     "wal_full",
-    "the write-ahead log has reached its disk budget: it empties as its consumer proceeds",
+    "the write-ahead log has reached its disk budget: ClickHouse is away or slower than what comes in; send this again",
   );
 }
 

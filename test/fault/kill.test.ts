@@ -2,13 +2,27 @@
  * SIGKILL at the worst moments: what was acknowledged is counted, once, whatever happens between the
  * reply and the insert. The truth is kept by the sender.
  *
- * `npm test` runs a short seed; `npm run test:fault` sets SPANLEDGER_TEST_FAULT=long.
+ * `npm test` runs short seeds; `npm run test:fault` sets SPANLEDGER_TEST_FAULT=long.
  */
-import { afterEach, expect, test } from "vitest";
+import { appendFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { openEmbedded } from "../../clickhouse/embedded.ts";
+import { DEFAULT_ENGINE_LIMITS } from "../../clickhouse/engine.ts";
+import { migrate } from "../../clickhouse/migrate.ts";
 import type { UsageAnswer } from "../../schemas/api.ts";
 import { makeCallsBody } from "../support/bodies.ts";
+import { openTestEngine, type TestEngine } from "../support/engine.ts";
+import { startFakeClickHouse } from "../support/fake-clickhouse.ts";
+import { type KillReport, type OutlivingServer, runKills } from "../support/kill-run.ts";
+import { NOTHING_WRONG } from "../support/ledger-judge.ts";
+import {
+  eventually,
+  makeDataDirectory,
+  makeFastStart,
+  type Program,
+  startServe,
+} from "../support/program.ts";
 import { makeRandom } from "../support/random.ts";
-import { eventually, makeDataDirectory, type Program, startServe } from "../support/program.ts";
 
 const LONG = process.env["SPANLEDGER_TEST_FAULT"] === "long";
 let program: Program | null = null;
@@ -71,65 +85,93 @@ test("SIGKILL between the reply and the insert loses nothing and counts nothing 
   expect((await usage()).totals).toMatchObject({ calls: 500, cost_usd: "0.105" });
 }, 60_000);
 
-test.each(LONG ? Array.from({ length: 20 }, (_unused, index) => index + 1) : [1])(
-  "random kills under load keep every acknowledged call, once (seed %i)",
-  async (seed) => {
-    const random = makeRandom(seed).next;
-    const directory = dataDirectory();
-    const kills = LONG ? 60 : 6;
-    let next = 0;
-    let unacknowledged: { body: Uint8Array; count: number }[] = [];
-    let acknowledged = 0;
-    const sent: Uint8Array[] = [];
+/**
+ * Seeds to run: SPANLEDGER_TEST_SEEDS as "1-200". Two of three kill a collector whose ClickHouse lives
+ * on, every third `spanledger serve` with the engine in it.
+ */
+function listSeeds(): number[] {
+  const [first = 1, last = first] = (
+    process.env["SPANLEDGER_TEST_SEEDS"] ?? (LONG ? "1-20" : "2-3")
+  )
+    .split("-")
+    .map(Number);
+  return Array.from({ length: last - first + 1 }, (_unused, index) => first + index);
+}
 
-    const deliver = async (body: Uint8Array, count: number) => {
-      if (await send(body)) {
-        acknowledged += count;
-        sent.push(body);
-      } else unacknowledged.push({ body, count });
-    };
-    for (let kill = 0; kill < kills; kill += 1) {
-      program = await startServe(directory, {
-        SPANLEDGER_INSERT_MAX_AGE_MS: String(Math.ceil(random() * 200)),
-        SPANLEDGER_RECOMPUTE_INTERVAL_MS: String(Math.ceil(10 + random() * 300)),
-      });
-      const retries = unacknowledged;
-      unacknowledged = [];
-      for (const { body, count } of retries) await deliver(body, count);
-      const ending = new AbortController();
-      const timer = setTimeout(
-        () => {
-          ending.abort();
-          void program?.end("SIGKILL");
-        },
-        200 + random() * 800,
-      );
-      while (!ending.signal.aborted) {
-        const count = 1 + Math.floor(random() * 200);
-        const body = makeCallsBody(next, count);
-        next += count;
-        await deliver(body, count);
-        // A sender whose answer was lost sends again: some bodies come twice.
-        if (random() < 0.15 && sent.length > 0) {
-          await send(sent[Math.floor(random() * sent.length)] as Uint8Array);
-        }
+const SEEDS = listSeeds().map((seed) => ({
+  seed,
+  mode: seed % 3 === 0 ? ("serve" as const) : ("collector" as const),
+}));
+const KILLS = LONG ? 60 : 5;
+
+let fast: Awaited<ReturnType<typeof makeFastStart>> | null = null;
+let outliving: TestEngine | null = null;
+
+afterAll(async () => {
+  fast?.remove();
+  await outliving?.close();
+});
+
+/** A server with a database of its own for each seed; the engine is one for all: chdb has one. */
+async function startServer(
+  database: string,
+): Promise<OutlivingServer & { close(): Promise<void> }> {
+  outliving ??= await openTestEngine();
+  const directory = `${outliving.directory}/clickhouse`;
+  const engine = await openEmbedded({
+    directory,
+    database,
+    limits: DEFAULT_ENGINE_LIMITS,
+    memory_bytes: 2 * 1024 ** 3,
+    read_sessions: 2,
+  });
+  await migrate(engine);
+  const clickhouse = await startFakeClickHouse({ directory, database });
+  return {
+    clickhouse,
+    engine,
+    async close() {
+      await clickhouse.close();
+      await engine.command(`DROP DATABASE ${database} SYNC`);
+      await engine.close();
+    },
+  };
+}
+
+describe("random kills under load", () => {
+  beforeAll(async () => {
+    fast = await makeFastStart();
+  });
+
+  test.each(SEEDS)(
+    "keep every acknowledged item, once, and leave every group of every rollup right (seed $seed, $mode)",
+    async ({ seed, mode }) => {
+      const started_ms = performance.now();
+      const server = mode === "collector" ? await startServer(`seed_${seed}`) : null;
+      try {
+        const report = await runKills({
+          random: makeRandom(seed),
+          data_directory: dataDirectory(),
+          kills: KILLS,
+          server,
+          settings: fast?.settings ?? {},
+        });
+        noteReport(seed, mode, report, performance.now() - started_ms);
+        expect(report.found).toEqual(NOTHING_WRONG);
+        expect(report.alarms).toEqual([]);
+        expect(report.items).toBeGreaterThan(0);
+      } finally {
+        await server?.close();
       }
-      clearTimeout(timer);
-      await program.end("SIGKILL");
-    }
-    program = await startServe(directory);
-    for (const { body, count } of unacknowledged.splice(0)) await deliver(body, count);
-    expect(unacknowledged).toEqual([]);
-    expect(acknowledged).toBe(next);
+    },
+    LONG ? 1_800_000 : 120_000,
+  );
+});
 
-    const { answer } = await eventually(
-      usage,
-      (found) => found.coverage.calls >= acknowledged,
-      30_000,
-    );
-    expect(answer.totals.calls).toBe(acknowledged);
-    expect(answer.totals.input_total).toBe(acknowledged * 1000);
-    expect(Number(answer.totals.cost_usd)).toBeCloseTo(acknowledged * 0.00021, 9);
-  },
-  LONG ? 600_000 : 90_000,
-);
+/** One line for each seed into the file that SPANLEDGER_TEST_REPORT names. */
+function noteReport(seed: number, mode: string, report: KillReport, took_ms: number): void {
+  const file = process.env["SPANLEDGER_TEST_REPORT"];
+  if (file === undefined) return;
+  const line = { seed, mode, kills: KILLS, took_s: Math.round(took_ms / 1000), ...report };
+  appendFileSync(file, `${JSON.stringify(line)}\n`);
+}
