@@ -8,6 +8,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { messageOf, PermanentError, RetryableError } from "../schemas/errors.ts";
+import type { TimeRange } from "../schemas/record.ts";
 import {
   asInsertError,
   checkParams,
@@ -19,6 +20,8 @@ import {
   makeStatementError,
   type Params,
   quote,
+  rangeCondition,
+  structureOf,
   type TableColumn,
 } from "./engine.ts";
 import { SessionPool } from "./session-pool.ts";
@@ -178,19 +181,22 @@ class EmbeddedEngine implements Engine {
     table: string,
     columns: readonly TableColumn[],
     blocks: readonly Uint8Array[],
+    range: TimeRange | null = null,
   ): Promise<void> {
     if (blocks.length === 0) return;
     const list = columns.map(({ name }) => name).join(", ");
     // With the structure given, columns that a block lacks are filled with defaults.
-    const structure = quote(columns.map(({ name, type }) => `${name} ${type}`).join(", "));
+    const structure = structureOf(columns);
+    const where = range === null ? "" : ` WHERE ${rangeCondition(range)}`;
     try {
       await this.#inserts.use(async (session) => {
         this.#spooled += 1;
         const file = join(this.#spool, `${this.#spooled}.native`);
         try {
-          await writeFile(file, Buffer.concat(blocks), { mode: 0o600 });
+          // Block by block: one array of all of them would double the memory of a batch.
+          await writeFile(file, blocks, { mode: 0o600 });
           await session.queryAsync(
-            `INSERT INTO ${table} (${list}) SELECT ${list} FROM file(${quote(file)}, 'Native', ${structure})`,
+            `INSERT INTO ${table} (${list}) SELECT ${list} FROM file(${quote(file)}, 'Native', ${structure})${where}`,
             { format: "Null" },
           );
         } finally {

@@ -373,6 +373,29 @@ describe.each(CASES)("the engine: $name", ({ available, open, leave }) => {
         await engine.command("DROP TABLE many_days");
       });
 
+      test("an insert of a range takes the rows of that time alone, to the nanosecond, and fills what a block lacks", async () => {
+        const from_s = 1_700_006_400;
+        const times_ns = [-1n, 0n, 1n, 86_400_000_000_000n - 1n, 86_400_000_000_000n].map(
+          (offset_ns) => BigInt(from_s) * 1_000_000_000n + offset_ns,
+        );
+        const spans = times_ns.map((start_ns) => makeSpan({ start_ns, name: "ranged" }));
+        const old = SPAN_COLUMNS.filter(({ name }) => name !== "region");
+        const block = makeBlockWriter(old).encode(spans, { ingest_seq: 1, ingested_ms: 1 });
+        const insert = async (from: number | null, to: number | null) => {
+          await engine.insertNative("spans", SPAN_COLUMNS, [block], { from_s: from, to_s: to });
+          const rows = await engine.query<{ ns: string; region: string }>(
+            "SELECT toUnixTimestamp64Nano(ts) AS ns, region FROM spans FINAL WHERE name = 'ranged' ORDER BY ts",
+          );
+          return rows.map(({ ns, region }) => [BigInt(ns), region]);
+        };
+        const withRegion = (times: readonly bigint[]) => times.map((time_ns) => [time_ns, ""]);
+        expect(await insert(from_s, from_s + 86_400)).toEqual(withRegion(times_ns.slice(1, 4)));
+        expect(await insert(from_s + 86_400, null)).toEqual(withRegion(times_ns.slice(1)));
+        expect(await insert(null, from_s)).toEqual(withRegion(times_ns));
+        expect(await insert(null, null)).toEqual(withRegion(times_ns));
+        await engine.command("TRUNCATE TABLE spans");
+      });
+
       test("an insert of no blocks does nothing", async () => {
         await engine.insertNative("spans", SPAN_COLUMNS, []);
         expect(await engine.query("SELECT count() AS spans FROM spans")).toEqual([{ spans: "0" }]);
@@ -627,6 +650,13 @@ describe("a server that fails", () => {
     expect(error).toBeInstanceOf(PermanentError);
     expect(error).toMatchObject({ code: "clickhouse_117" });
     expect(await engine.query("SELECT 1 AS n")).toEqual([{ n: 1 }]);
+  });
+
+  test("an insert of a range that the server says it wrote nothing of is sent whole: no row is lost", async () => {
+    await fake.fail("ignore_input");
+    const range = { from_s: 0, to_s: null };
+    await engine.insertNative("spans", SPAN_COLUMNS, [blockOf(3, 1)], range);
+    expect(await countSpans()).toEqual([{ spans: "3" }]);
   });
 
   test("a slow answer within the limit is an answer", async () => {

@@ -3,6 +3,7 @@
  * server (`server.ts`). The same SQL and the same bytes go to both.
  */
 import { PermanentError, RetryableError } from "../schemas/errors.ts";
+import type { TimeRange } from "../schemas/record.ts";
 import { parametersOf } from "./queries.ts";
 
 /** A bound parameter: `{name:Type}` in the SQL. Arrays are ClickHouse arrays. */
@@ -30,12 +31,14 @@ export interface Engine {
   /**
    * Inserts Native blocks of a table, durably: what it has resolved survives a power cut. A block
    * that lacks some of the columns gets their defaults: an older version may have written it. Rejects
-   * with PermanentError only when the blocks are at fault.
+   * with PermanentError only when the blocks are at fault. With a range, only the rows whose `ts` is in
+   * it: each day is a part, and one INSERT must not make thousands.
    */
   insertNative(
     table: string,
     columns: readonly TableColumn[],
     blocks: readonly Uint8Array[],
+    range?: TimeRange | null,
   ): Promise<void>;
   /** Resolves when the engine answers; rejects with a RetryableError when it does not. */
   ping(): Promise<void>;
@@ -64,6 +67,9 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
  */
 export const COMMON_SETTINGS: Readonly<Record<string, string | number>> = {
   async_insert: 0,
+  // Replaced rows are found by FINAL and by merges; to look for them in each block again doubled the
+  // cost of an insert (10.7 against 5.3 us of CPU a row, 100,000 rows).
+  optimize_on_insert: 0,
   insert_deduplicate: 0,
   deduplicate_insert: "disable",
   max_partitions_per_insert_block: 0,
@@ -174,6 +180,20 @@ function formatItem(value: Param): string {
     : typeof value === "boolean"
       ? String(value)
       : formatParam(value);
+}
+
+/** The condition that the `ts` of a row is in the range; the bounds are as fine as `ts` itself. */
+export function rangeCondition({ from_s, to_s }: TimeRange): string {
+  const bounds = [
+    ...(from_s === null ? [] : [`ts >= toDateTime64(${Math.trunc(from_s)}, 9, 'UTC')`]),
+    ...(to_s === null ? [] : [`ts < toDateTime64(${Math.trunc(to_s)}, 9, 'UTC')`]),
+  ];
+  return bounds.length === 0 ? "1" : bounds.join(" AND ");
+}
+
+/** Columns as the structure that `file()` and `input()` take. */
+export function structureOf(columns: readonly TableColumn[]): string {
+  return quote(columns.map(({ name, type }) => `${name} ${type}`).join(", "));
 }
 
 /** A string literal of ClickHouse SQL. */

@@ -266,6 +266,17 @@ ENGINE = ReplacingMergeTree(ver)
 ORDER BY run_id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
 
+CREATE TABLE recompute_lease
+(
+    `token` String COMMENT 'One of each running recompute',
+    `until` DateTime64(3, 'UTC') COMMENT 'The claim holds until then, by the clock of the engine',
+    `ver` UInt64 COMMENT 'Later wins'
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY token
+TTL toDateTime(until) + toIntervalDay(1)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
 CREATE TABLE rollup_dirty
 (
     `project_id` LowCardinality(String),
@@ -312,6 +323,28 @@ GROUP BY
     project_id,
     bucket,
     writer_id;
+
+CREATE TABLE set_aside_items
+(
+    `project_id` LowCardinality(String),
+    `received_at` DateTime64(3, 'UTC') COMMENT 'When it was received' CODEC(Delta(8), ZSTD(1)),
+    `signal` Enum8('span' = 0, 'log' = 1, 'metric' = 2),
+    `reason` Enum8('before_2000' = 0, 'too_old' = 1, 'in_future' = 2) COMMENT 'Why it was refused',
+    `trace_id` FixedString(16) COMMENT 'All zero bytes for a data point',
+    `span_id` FixedString(8),
+    `series` UInt64 COMMENT 'Of a data point, as in usage_metric_points',
+    `service_name` LowCardinality(String),
+    `name` LowCardinality(String) COMMENT 'Of the span or the metric',
+    `sent_time_ns` UInt64 COMMENT 'The time that was refused, Unix ns, as sent',
+    `scope_name` LowCardinality(String),
+    `attributes` Map(LowCardinality(String), String) COMMENT 'As sent, without content' CODEC(ZSTD(1)),
+    `ingest_seq` UInt64 COMMENT 'Version: of two rows of one item the later wins' CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ingest_seq)
+PARTITION BY toDate(received_at)
+ORDER BY (project_id, received_at, trace_id, span_id, series, sent_time_ns)
+TTL toDateTime(received_at) + toIntervalDay(14)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, index_granularity = 8192;
 
 CREATE TABLE spans
 (
@@ -458,9 +491,10 @@ CREATE VIEW usage_15m
 )
 AS WITH
     (
-        SELECT (groupBitmapState(cityHash64(project_id, bucket)), min(bucket), max(bucket) + toIntervalMinute(15))
-        FROM rollup_dirty_pairs
-        WHERE dirty_15m
+        SELECT (groupBitmapState(cityHash64(project_id, bucket)), min(bucket), max(bucket) + toIntervalMinute(15), groupUniqArray(toDate(bucket)))
+        FROM rollup_dirty
+        FINAL
+        WHERE marked > done_15m
     ) AS dirty
 SELECT
     project_id,
@@ -517,9 +551,10 @@ WHERE NOT bitmapContains(dirty.1, cityHash64(project_id, bucket))
 UNION ALL
 WITH
     (
-        SELECT (groupBitmapState(cityHash64(project_id, bucket)), min(bucket), max(bucket) + toIntervalMinute(15))
-        FROM rollup_dirty_pairs
-        WHERE dirty_15m
+        SELECT (groupBitmapState(cityHash64(project_id, bucket)), min(bucket), max(bucket) + toIntervalMinute(15), groupUniqArray(toDate(bucket)))
+        FROM rollup_dirty
+        FINAL
+        WHERE marked > done_15m
     ) AS dirty
 SELECT
     project_id,
@@ -571,7 +606,7 @@ SELECT
     sumMap(usage_calls.duration_histogram) AS duration_histogram,
     sumMap(usage_calls.ttft_histogram) AS ttft_histogram
 FROM usage_calls
-WHERE (ts >= toDateTime64(dirty.2, 9, 'UTC')) AND (ts < toDateTime64(dirty.3, 9, 'UTC')) AND bitmapContains(dirty.1, cityHash64(project_id, bucket))
+WHERE (ts >= toDateTime64(dirty.2, 9, 'UTC')) AND (ts < toDateTime64(dirty.3, 9, 'UTC')) AND has(dirty.4, toDate(ts)) AND bitmapContains(dirty.1, cityHash64(project_id, bucket))
 GROUP BY
     project_id,
     bucket,
@@ -809,9 +844,10 @@ CREATE VIEW usage_day
 )
 AS WITH
     (
-        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15))
-        FROM rollup_dirty_pairs
-        WHERE dirty_day
+        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15), groupUniqArray(toDate(bucket)))
+        FROM rollup_dirty
+        FINAL
+        WHERE marked > done_day
     ) AS dirty
 SELECT
     project_id,
@@ -870,9 +906,10 @@ WHERE NOT bitmapContains(dirty.1, cityHash64(project_id, day))
 UNION ALL
 WITH
     (
-        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15))
-        FROM rollup_dirty_pairs
-        WHERE dirty_day
+        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15), groupUniqArray(toDate(bucket)))
+        FROM rollup_dirty
+        FINAL
+        WHERE marked > done_day
     ) AS dirty
 SELECT
     project_id,
@@ -926,7 +963,7 @@ SELECT
     sumMap(usage_calls.duration_histogram) AS duration_histogram,
     sumMap(usage_calls.ttft_histogram) AS ttft_histogram
 FROM usage_calls
-WHERE (ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')) AND (ts < toDateTime64(toStartOfDay(dirty.3) + toIntervalDay(1), 9, 'UTC')) AND bitmapContains(dirty.1, cityHash64(project_id, day))
+WHERE (ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')) AND (ts < toDateTime64(toStartOfDay(dirty.3) + toIntervalDay(1), 9, 'UTC')) AND has(dirty.4, toDate(ts)) AND bitmapContains(dirty.1, cityHash64(project_id, day))
 GROUP BY
     project_id,
     day,
@@ -1110,9 +1147,10 @@ CREATE VIEW usage_user_day
 )
 AS WITH
     (
-        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15))
-        FROM rollup_dirty_pairs
-        WHERE dirty_day
+        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15), groupUniqArray(toDate(bucket)))
+        FROM rollup_dirty
+        FINAL
+        WHERE marked > done_day
     ) AS dirty
 SELECT
     project_id,
@@ -1161,9 +1199,10 @@ WHERE NOT bitmapContains(dirty.1, cityHash64(project_id, day))
 UNION ALL
 WITH
     (
-        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15))
-        FROM rollup_dirty_pairs
-        WHERE dirty_day
+        SELECT (groupBitmapState(cityHash64(project_id, toDate(bucket))), min(bucket), max(bucket) + toIntervalMinute(15), groupUniqArray(toDate(bucket)))
+        FROM rollup_dirty
+        FINAL
+        WHERE marked > done_day
     ) AS dirty
 SELECT
     project_id,
@@ -1207,7 +1246,7 @@ SELECT
     sumMap(map(price_id, ((((((((((usage_calls.cost_input_uncached + usage_calls.cost_cache_read) + usage_calls.cost_cache_write_5m) + usage_calls.cost_cache_write_1h) + usage_calls.cost_cache_write) + usage_calls.cost_output_text) + usage_calls.cost_output_reasoning) + usage_calls.cost_input_audio) + usage_calls.cost_output_audio) + usage_calls.cost_input_image) + usage_calls.cost_output_image) + usage_calls.cost_fees)) AS cost_by_price,
     uniqExactIf(session_id, session_id != '') AS sessions
 FROM usage_calls
-WHERE (ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')) AND (ts < toDateTime64(toStartOfDay(dirty.3) + toIntervalDay(1), 9, 'UTC')) AND bitmapContains(dirty.1, cityHash64(project_id, day))
+WHERE (ts >= toDateTime64(toStartOfDay(dirty.2), 9, 'UTC')) AND (ts < toDateTime64(toStartOfDay(dirty.3) + toIntervalDay(1), 9, 'UTC')) AND has(dirty.4, toDate(ts)) AND bitmapContains(dirty.1, cityHash64(project_id, day))
 GROUP BY
     project_id,
     day,

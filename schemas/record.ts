@@ -8,8 +8,17 @@ import { z } from "zod";
 import { PermanentError } from "./errors.ts";
 
 /** The tables that are written through the log. */
-export const RECORD_TABLES = ["spans", "usage_metric_points"] as const;
+export const RECORD_TABLES = ["spans", "usage_metric_points", "set_aside_items"] as const;
 export type RecordTable = (typeof RECORD_TABLES)[number];
+
+/** A 15-minute bucket of a project: its start, Unix seconds. */
+export type BucketMark = readonly [project_id: string, start_s: number];
+
+/** Rows with a time from `from_s` on and before `to_s`, Unix seconds; null: no bound. */
+export interface TimeRange {
+  readonly from_s: number | null;
+  readonly to_s: number | null;
+}
 
 const Header = z.object({
   table: z.enum(RECORD_TABLES),

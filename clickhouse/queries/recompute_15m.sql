@@ -198,4 +198,11 @@ FROM
       ARRAY JOIN projects AS project, starts AS start
     )
 ) AS source
+-- Only while the lease is held for longer than the statement may take, by the clock of the engine: who
+-- was held up must not write what is older than what its successor wrote.
+WHERE {lease:String} = '' OR (
+  SELECT count()
+  FROM recompute_lease FINAL
+  WHERE token = {lease:String} AND until > now64(3) + toIntervalMillisecond({reserve_ms:UInt32})
+) > 0
 GROUP BY project_id, bucket, provider, request_model, response_model, operation, environment, price_id

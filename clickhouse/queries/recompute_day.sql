@@ -188,4 +188,11 @@ FROM
   WHERE day = toDate(toDateTime({from_s:UInt32}, 'UTC'))
     AND project_id IN ({projects:Array(String)})
 ) AS source
+-- Only while the lease is held for longer than the statement may take, by the clock of the engine: who
+-- was held up must not write what is older than what its successor wrote.
+WHERE {lease:String} = '' OR (
+  SELECT count()
+  FROM recompute_lease FINAL
+  WHERE token = {lease:String} AND until > now64(3) + toIntervalMillisecond({reserve_ms:UInt32})
+) > 0
 GROUP BY project_id, day, provider, request_model, response_model, operation, environment, service_name, agent_name, price_id

@@ -5,7 +5,12 @@
 import * as fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { PermanentError, RetryableError } from "../../schemas/errors.ts";
-import { encodeRecord, type RecordTable } from "../../schemas/record.ts";
+import {
+  decodeRecord,
+  encodeRecord,
+  type RecordTable,
+  type TimeRange,
+} from "../../schemas/record.ts";
 import {
   type BatchTarget,
   type InsertedBatch,
@@ -15,7 +20,9 @@ import {
   type RecordSource,
   type SourceRecord,
   startInsertLoop,
+  MAX_UNEXPLAINED_FAILURES,
 } from "./loop.ts";
+import { MAX_INSERT_DAYS } from "./slices.ts";
 
 type Bucket = [project: string, start_s: number];
 type Step = "insert" | "resolve" | "mark" | "release";
@@ -39,7 +46,7 @@ class World implements RecordSource, BatchTarget {
   readonly resolved: InsertedBatch[] = [];
   /** Buckets of other spans that the counting rules change. */
   changed_buckets: Bucket[] = [];
-  readonly marks: { buckets: Bucket[]; sequence: number }[] = [];
+  readonly marks: { buckets: Bucket[]; sequence: number | "late" }[] = [];
   readonly set_aside: number[] = [];
   readonly events: InsertEvent[] = [];
   released = 0;
@@ -108,8 +115,8 @@ class World implements RecordSource, BatchTarget {
     return this.changed_buckets;
   }
 
-  async markBuckets(buckets: readonly (readonly [string, number])[], sequence: number) {
-    await this.before("mark", [sequence]);
+  async markBuckets(buckets: readonly (readonly [string, number])[], sequence: number | "late") {
+    await this.before("mark", sequence === "late" ? [] : [sequence]);
     this.marks.push({ buckets: buckets.map(([project, start_s]) => [project, start_s]), sequence });
     this.diary.push(`mark ${sequence}`);
   }
@@ -187,6 +194,34 @@ describe("batches", () => {
     expect(age_ms).toBeGreaterThanOrEqual(115);
     expect(age_ms).toBeLessThan(1_000);
     expect(world.attempts()).toBe(1);
+  });
+
+  test("go out sooner by what the last INSERT took, but wait for half of the age at least", async () => {
+    const world = new World();
+    let insert_ms = 60;
+    world.before = async (step) => {
+      if (step === "insert") await sleep(insert_ms);
+    };
+    const loop = start(world, { max_age_ms: 1_000 });
+    const takeOne = async (): Promise<number> => {
+      const started_ms = performance.now();
+      const before = world.attempts();
+      const sequence = world.append(1);
+      loop.wake();
+      await vi.waitFor(() => expect(world.attempts()).toBe(before + 1), {
+        interval: 1,
+        timeout: 5_000,
+      });
+      const waited_ms = performance.now() - started_ms;
+      await released(world, sequence);
+      return waited_ms;
+    };
+    expect(await takeOne()).toBeGreaterThanOrEqual(995);
+    insert_ms = 600;
+    await takeOne();
+    const waited_ms = await takeOne();
+    expect(waited_ms).toBeGreaterThanOrEqual(495);
+    expect(waited_ms).toBeLessThan(995);
   });
 
   test("fill up while they wait for their age", async () => {
@@ -517,7 +552,12 @@ describe("an error that will not pass", () => {
       buckets.map(([, start_s]) => start_s / 900),
     );
     expect(new Set(marked)).toEqual(new Set([0, 1, 2, 4, 5, 6, 7, 8, 9]));
-    expect(world.events).toContainEqual({ kind: "set_aside", message: "incorrect data" });
+    expect(world.events).toContainEqual({
+      kind: "set_aside",
+      sequence: 4,
+      code: "clickhouse_117",
+      message: "incorrect data",
+    });
     expect(world.diary.filter((line) => line.startsWith("release"))).toEqual(["release 10"]);
   });
 
@@ -723,5 +763,353 @@ describe("waking", () => {
     }
     await vi.waitFor(() => expect(world.records_read).toBeGreaterThanOrEqual(200));
     expect(world.records_read).toBeLessThan(1_000);
+  });
+});
+
+const DAY_S = 86_400;
+/** 2026-11-21. */
+const TODAY = 20_778;
+
+function daysBack(first: number, count: number): Bucket[] {
+  return Array.from({ length: count }, (_unused, index) => ["p", (TODAY - first - index) * DAY_S]);
+}
+
+/**
+ * A ClickHouse that knows which days of which records it has, and rollups that are computed at once
+ * from whatever is there when a mark tells them to. A mark tells them only when it is higher than the
+ * one before of its writer.
+ */
+class DayWorld extends World {
+  /** "sequence day" of each INSERT, in order. */
+  readonly inserts: string[][] = [];
+  readonly rollups = new Map<string, ReadonlySet<number>>();
+  readonly #rows = new Map<string, Set<number>>();
+  readonly #highest = new Map<string, number>();
+  #late = 0;
+
+  #bucketsOf(sequence: number, range: TimeRange | null): Bucket[] {
+    const record = this.records.find((each) => each.sequence === sequence) as SourceRecord;
+    return decodeRecord(record.payload).header.buckets.filter(
+      ([, start_s]) =>
+        start_s >= (range?.from_s ?? -Infinity) && start_s < (range?.to_s ?? Infinity),
+    );
+  }
+
+  override async insertBlocks(
+    table: RecordTable,
+    blocks: readonly Uint8Array[],
+    range: TimeRange | null = null,
+  ): Promise<void> {
+    await super.insertBlocks(table, blocks);
+    const rows: string[] = [];
+    for (const block of blocks) {
+      const sequence = new DataView(block.buffer, block.byteOffset).getUint32(0);
+      for (const [project, start_s] of this.#bucketsOf(sequence, range)) {
+        rows.push(`${sequence} ${start_s / DAY_S}`);
+        const key = `${project} ${start_s}`;
+        this.#rows.set(key, (this.#rows.get(key) ?? new Set()).add(sequence));
+      }
+    }
+    this.inserts.push(rows);
+  }
+
+  override async markBuckets(
+    buckets: readonly (readonly [string, number])[],
+    sequence: number | "late",
+  ): Promise<void> {
+    await super.markBuckets(buckets, sequence);
+    if (sequence === "late") this.#late += 1;
+    const mark = sequence === "late" ? this.#late : sequence;
+    for (const [project, start_s] of buckets) {
+      const key = `${project} ${start_s}`;
+      const writer = `${sequence === "late" ? "late" : "log"} ${key}`;
+      if (mark <= (this.#highest.get(writer) ?? 0)) continue;
+      this.#highest.set(writer, mark);
+      this.rollups.set(key, new Set(this.#rows.get(key)));
+    }
+  }
+
+  /** Whether every bucket of every record is in its rollup. */
+  missing(): string[] {
+    return this.records.flatMap(({ sequence }) =>
+      this.#bucketsOf(sequence, null).flatMap(([project, start_s]) =>
+        this.rollups.get(`${project} ${start_s}`)?.has(sequence) === true
+          ? []
+          : [`${sequence} ${start_s / DAY_S}`],
+      ),
+    );
+  }
+}
+
+describe("C08: records of many days", () => {
+  test("are inserted a bounded number of days at a time, newest first, and records of today come in between", async () => {
+    const world = new DayWorld();
+    world.append(60, daysBack(0, 60));
+    for (let count = 0; count < 3; count += 1) world.append(60, daysBack(0, 1));
+    start(world, { max_rows: 60 });
+    await released(world, 4);
+    const wide = (first: number, count: number) =>
+      daysBack(first, count).map(([, start_s]) => `1 ${start_s / DAY_S}`);
+    expect(world.inserts).toEqual([
+      wide(0, 25),
+      [`2 ${TODAY}`],
+      wide(25, 25),
+      [`3 ${TODAY}`],
+      wide(50, 10),
+      [`4 ${TODAY}`],
+    ]);
+    expect(world.diary.filter((line) => line.startsWith("release"))).toEqual([
+      "release 3",
+      "release 4",
+    ]);
+    expect(world.missing()).toEqual([]);
+  });
+
+  test("go on alone when nothing else comes, and hold up no age", async () => {
+    const world = new DayWorld();
+    world.append(1, daysBack(0, 110));
+    start(world, { max_age_ms: 0 });
+    await released(world, 1);
+    expect(world.inserts.map((days) => days.length)).toEqual([25, 25, 25, 25, 10]);
+  });
+
+  test("that are refused on an older day are set aside once, and what shared the batch is not", async () => {
+    const world = new DayWorld();
+    world.append(1, daysBack(0, 40));
+    world.append(1, daysBack(0, 40));
+    let inserts = 0;
+    world.before = (step, sequences) => {
+      if (step !== "insert") return;
+      inserts += 1;
+      if (inserts > 1 && sequences.includes(2)) throw new PermanentError("clickhouse_117", "bad");
+    };
+    start(world);
+    await released(world, 2);
+    expect(world.set_aside).toEqual([2]);
+    expect(world.missing().every((row) => row.startsWith("2 "))).toBe(true);
+  });
+
+  test("are all in, each bucket told to the rollups after its last row, whatever fails and wherever it crashes", async () => {
+    const days = fc.record({
+      first: fc.integer({ min: 0, max: 70 }),
+      count: fc.integer({ min: 1, max: 70 }),
+    });
+    const plan = fc.record({
+      records: fc.array(days, { minLength: 1, maxLength: 8 }),
+      max_rows: fc.integer({ min: 1, max: 4 }),
+      crashes: fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 4 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(plan, async ({ records, max_rows, crashes }) => {
+        const world = new DayWorld();
+        for (const { first, count } of records) world.append(1, daysBack(first, count));
+        for (const crash_at of [...crashes, Infinity]) {
+          let steps = 0;
+          const crashed = Promise.withResolvers<void>();
+          world.before = () => {
+            steps += 1;
+            if (steps < crash_at) return;
+            crashed.resolve();
+            throw new RetryableError("crash", "gone");
+          };
+          const options = world.options({ max_rows, max_age_ms: 0 });
+          const loop = startInsertLoop(world, world, world.released, options);
+          const finished = vi.waitFor(() => expect(world.released).toBe(records.length), {
+            interval: 1,
+          });
+          await Promise.race([crashed.promise, finished]);
+          await loop.stop();
+        }
+        expect(world.missing()).toEqual([]);
+        for (const rows of world.inserts) {
+          const touched = new Set(rows.map((row) => row.split(" ")[1]));
+          expect(touched.size).toBeLessThanOrEqual(MAX_INSERT_DAYS);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe("C03: a slow engine", () => {
+  test("has one INSERT at a time, while the next records are read", async () => {
+    const world = new World();
+    for (let count = 0; count < 5; count += 1) world.append(1);
+    let running_inserts = 0;
+    let peak = 0;
+    let read_while_inserting = 0;
+    world.duringRead = async () => {
+      await sleep(2);
+      if (running_inserts > 0) read_while_inserting += 1;
+    };
+    world.before = async (step) => {
+      if (step !== "insert") return;
+      running_inserts += 1;
+      peak = Math.max(peak, running_inserts);
+      await sleep(10);
+      running_inserts -= 1;
+    };
+    const loop = start(world, { max_rows: 1 });
+    for (let count = 0; count < 5; count += 1) {
+      world.append(1);
+      loop.wake();
+      await sleep(5);
+    }
+    await released(world, 10);
+    expect(peak).toBe(1);
+    expect(read_while_inserting).toBeGreaterThan(0);
+    expect(world.inserted).toEqual(numbers(1, 10));
+  });
+
+  test("with a backlog gets larger batches, and never more rows than are allowed", async () => {
+    const world = new World();
+    for (let count = 0; count < 100; count += 1) world.append(10);
+    start(world, { max_backlog_rows: 400, max_age_ms: 0 });
+    await released(world, 100);
+    const rows = world.events.map((event) => (event.kind === "inserted" ? event.rows : 0));
+    expect(rows).toEqual([400, 400, 200]);
+  });
+});
+
+describe("C06: an engine that says why", () => {
+  test("and has too little memory for a batch gets halves, until they fit, then larger ones again", async () => {
+    const world = new World();
+    for (let count = 0; count < 64; count += 1) world.append(1);
+    let is_small = true;
+    const sizes: number[] = [];
+    world.before = (step, sequences) => {
+      if (step !== "insert") return;
+      sizes.push(sequences.length);
+      if (is_small && sequences.length > 8) throw new RetryableError("clickhouse_241", "memory");
+      is_small = false;
+    };
+    start(world, { max_rows: 32, max_age_ms: 0 });
+    await released(world, 64);
+    expect(sizes).toEqual([32, 16, 8, 16, 32, 8]);
+    expect(world.inserted).toEqual(numbers(1, 64));
+    expect(world.set_aside).toEqual([]);
+  });
+
+  test.each([
+    ["C15: has a full disk", "clickhouse_243", /Free space/],
+    ["C09: lacks a column", "clickhouse_16", /spanledger migrate/],
+    ["lacks the table", "clickhouse_60", /spanledger migrate/],
+    ["has a quota that is used up", "clickhouse_201", /quota/],
+    ["is read-only", "clickhouse_164", /read|writes/],
+  ])(
+    "and %s is asked every 5 s at most, and a person is told what to do",
+    async (_what, code, advice) => {
+      vi.useFakeTimers();
+      try {
+        const world = new World();
+        world.append(1);
+        world.before = () => {
+          throw new RetryableError(code, "no");
+        };
+        const loop = startInsertLoop(world, world, 0, world.options({ random: () => 0.99 }));
+        await vi.advanceTimersByTimeAsync(60_000);
+        expect(world.attempts()).toBeGreaterThan(5);
+        expect(world.attempts()).toBeLessThanOrEqual(12);
+        for (const event of world.events) {
+          expect(event).toMatchObject({ kind: "failed", code, remedy: "alarm" });
+          expect(event).toMatchObject({ advice: expect.stringMatching(advice) });
+        }
+        expect(world.set_aside).toEqual([]);
+        await loop.stop();
+      } finally {
+        vi.useRealTimers();
+      }
+    },
+  );
+});
+
+describe("C07: a record that is poison", () => {
+  test("among a thousand is found by halving, and all others are in", async () => {
+    const world = new World();
+    for (let count = 0; count < 1_000; count += 1) world.append(1);
+    world.before = (step, sequences) => {
+      if (step === "insert" && sequences.includes(777)) {
+        throw new PermanentError("clickhouse_117", "incorrect data");
+      }
+    };
+    start(world, { max_rows: 1_000 });
+    await released(world, 1_000);
+    expect(world.set_aside).toEqual([777]);
+    expect(new Set(world.inserted)).toEqual(new Set(numbers(1, 1_000).filter((n) => n !== 777)));
+    // 1 + 2 * ceil(log2(1000))
+    expect(world.attempts()).toBeLessThanOrEqual(21);
+  });
+
+  test("for a reason that ClickHouse does not explain does not hold up the log for ever", async () => {
+    vi.useFakeTimers();
+    try {
+      const world = new World();
+      for (let count = 0; count < 20; count += 1) world.append(1);
+      world.before = (step, sequences) => {
+        if (step === "insert" && sequences.includes(13)) {
+          throw new RetryableError("clickhouse_49", "Bad cast");
+        }
+      };
+      const loop = startInsertLoop(world, world, 0, world.options());
+      await vi.advanceTimersByTimeAsync(120_000);
+      expect(world.released).toBe(20);
+      expect(world.set_aside).toEqual([13]);
+      const failures = world.events.filter(({ kind }) => kind === "failed");
+      expect(failures).toHaveLength(MAX_UNEXPLAINED_FAILURES);
+      await loop.stop();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("is nobody when all records fail for a reason that is not explained: the engine is at fault", async () => {
+    vi.useFakeTimers();
+    try {
+      const world = new World();
+      for (let count = 0; count < 100; count += 1) world.append(1);
+      world.before = (step) => {
+        if (step === "insert") throw new RetryableError("clickhouse_49", "Bad cast");
+      };
+      const loop = startInsertLoop(world, world, 0, world.options());
+      await vi.advanceTimersByTimeAsync(120_000);
+      expect(world.set_aside).toEqual([]);
+      expect(world.released).toBe(0);
+      world.before = () => {};
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(world.released).toBe(100);
+      await loop.stop();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("stays in the log while the dead-letter folder is full, and the good rows are written once", async () => {
+    vi.useFakeTimers();
+    try {
+      const world = new World();
+      for (let count = 0; count < 4; count += 1) world.append(1);
+      world.before = (step, sequences) => {
+        if (step === "insert" && sequences.includes(2)) {
+          throw new PermanentError("clickhouse_117", "incorrect data");
+        }
+      };
+      let is_full = true;
+      const setAside = async (record: SourceRecord) => {
+        if (is_full) throw new RetryableError("dead_letter_full", "full");
+        world.set_aside.push(record.sequence);
+      };
+      const loop = startInsertLoop(world, world, 0, world.options({ setAside }));
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect(world.released).toBe(0);
+      expect(world.inserted).toEqual([1, 3, 4]);
+      expect(world.events.at(-1)).toMatchObject({ kind: "failed", remedy: "alarm" });
+      is_full = false;
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(world.released).toBe(4);
+      expect(world.set_aside).toEqual([2]);
+      await loop.stop();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

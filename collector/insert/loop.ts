@@ -1,89 +1,55 @@
 /**
  * Moves records from the WAL into ClickHouse: in order, in large batches, until the engine has them
- * durably, and only then lets the WAL forget them. Every step may run twice: spans replace
+ * durably, and only then lets the WAL forget them. Every step may run twice: rows replace
  * themselves by their key, marks only grow.
  *
  * Order of one batch: rows, then what the counting rules make of them, then the marks of all buckets
- * that changed, then the release. A crash between any two repeats the batch.
+ * that changed, then the release. A crash between any two repeats the batch. One INSERT at a time;
+ * while the engine works, the records of the next batch are read.
  */
 import { messageOf, PermanentError, RetryableError } from "../../schemas/errors.ts";
+import { type BucketMark, RECORD_TABLES } from "../../schemas/record.ts";
+import type { BatchTarget, InsertOptions, RecordSource } from "./contract.ts";
+import { classifyFailure, isUnexplained, MARKS_FAILED, pauseAfter } from "./failures.ts";
+import { type Accusation, Search } from "./search.ts";
+import { isInRange } from "./slices.ts";
 import {
-  type BlockRecord,
-  decodeRecord,
-  RECORD_TABLES,
-  type RecordTable,
-} from "../../schemas/record.ts";
+  type Batch,
+  isTouching,
+  type PendingRecord,
+  type Slice,
+  WaitingRecords,
+} from "./waiting.ts";
 
-/** The WAL, as this stage sees it. */
-export interface RecordSource {
-  read(after_sequence: number, max_bytes: number): Promise<SourceRecord[]>;
-  release(through_sequence: number): Promise<void>;
-}
-
-export interface SourceRecord {
-  readonly sequence: number;
-  readonly written_ms: number;
-  readonly payload: Uint8Array;
-}
-
-/** Where batches go. */
-export interface BatchTarget {
-  insertBlocks(table: RecordTable, blocks: readonly Uint8Array[]): Promise<void>;
-  /**
-   * Decides anew which calls count where the spans of these sequences bear on it. Resolves with the
-   * buckets of other spans that changed by it.
-   */
-  resolveCalls(batch: InsertedBatch): Promise<readonly (readonly [string, number])[]>;
-  /** Marks buckets (project, Unix seconds) as changed by what was inserted up to the sequence. */
-  markBuckets(buckets: readonly (readonly [string, number])[], sequence: number): Promise<void>;
-}
-
-/** What was inserted: all records from one sequence to another, and the buckets of their spans. */
-export interface InsertedBatch {
-  readonly first_sequence: number;
-  readonly last_sequence: number;
-  readonly buckets: readonly (readonly [string, number])[];
-}
-
-export interface InsertOptions {
-  readonly max_rows: number;
-  readonly max_age_ms: number;
-  /** Payload bytes of one batch. */
-  readonly max_bytes: number;
-  readonly now_ms: () => number;
-  /** Keeps a record that the engine will never take, with the reason; it is then released. */
-  readonly setAside: (record: SourceRecord, reason: string) => Promise<void>;
-  readonly observe: (event: InsertEvent) => void;
-}
-
-export type InsertEvent =
-  | { readonly kind: "inserted"; readonly rows: number; readonly duration_ms: number }
-  | { readonly kind: "failed"; readonly message: string; readonly retry_ms: number }
-  | { readonly kind: "set_aside"; readonly message: string };
+export type {
+  BatchTarget,
+  InsertedBatch,
+  InsertEvent,
+  InsertOptions,
+  RecordSource,
+} from "./contract.ts";
+export type { SourceRecord } from "./waiting.ts";
 
 export interface InsertLoop {
   /** Tells the loop that there is something new. */
   wake(): void;
   /** Sequence up to which the engine has everything. */
   released(): number;
-  /** Finishes the batch at hand and stops. */
+  /** Finishes the INSERT at hand and stops. */
   stop(): Promise<void>;
 }
 
 export const DEFAULT_BATCH_BYTES = 128 * 1024 ** 2;
-const FIRST_RETRY_MS = 100;
-const MAX_RETRY_MS = 5_000;
+/** Failures in a row, without a known reason, until the records are tried apart. */
+export const MAX_UNEXPLAINED_FAILURES = 10;
 
-interface PendingRecord {
-  readonly record: SourceRecord;
+/** A batch whose newest days are in. */
+interface OpenBatch {
+  readonly last_sequence: number;
   readonly rows: number;
-  /** When it was read, by the clock of the loop. */
-  readonly read_ms: number;
-}
-
-interface Batch {
-  readonly records: readonly SourceRecord[];
-  readonly rows: number;
+  /** Its older days, newest first. */
+  readonly late: Slice[];
+  duration_ms: number;
 }
 
 /** Starts the loop after the given sequence. */
@@ -110,10 +76,22 @@ class Loop {
   readonly #source: RecordSource;
   readonly #target: BatchTarget;
   readonly #options: InsertOptions;
-  /** Read and not released, so that waiting for more does not read it again. */
-  #pending: PendingRecord[] = [];
-  #pending_rows = 0;
-  #pending_bytes = 0;
+  readonly #waiting = new WaitingRecords();
+  #read_sequence: number;
+  /** Inserted and not released, in order: an older one still has days to go. */
+  #open: OpenBatch[] = [];
+  /** What is being inserted. */
+  #at_hand: Batch | Slice | null = null;
+  /** Whether rows at hand are in and something after them failed: then it is repeated as it is. */
+  #must_repeat = false;
+  /** Of what is at hand, when all else of it is in: records that are to be set aside. */
+  #accused: readonly Accusation[] | null = null;
+  #is_turn_of_late = false;
+  /** Rows of a batch after one was too much; doubles with each that goes through. */
+  #row_limit = Infinity;
+  /** How long the last batch took, ms. */
+  #insert_ms = 0;
+  #failures = 0;
   #stopped = false;
   /** There may be something that the last read has not seen. */
   #woken = false;
@@ -124,6 +102,7 @@ class Loop {
     this.#target = target;
     this.#options = options;
     this.released = released;
+    this.#read_sequence = released;
   }
 
   wake(): void {
@@ -137,125 +116,204 @@ class Loop {
   }
 
   async run(): Promise<void> {
-    let retry_ms = FIRST_RETRY_MS;
     while (!this.#stopped) {
       try {
-        const batch = await this.#nextBatch();
-        if (batch === null) continue;
-        await this.#insert(batch);
-        retry_ms = FIRST_RETRY_MS;
+        await this.#release();
+        if (!this.#must_repeat) this.#at_hand = await this.#nextStep();
+        if (this.#at_hand === null) continue;
+        await this.#insert(this.#at_hand);
+        this.#failures = 0;
+        this.#row_limit *= 2;
       } catch (error) {
-        this.#options.observe({ kind: "failed", message: messageOf(error), retry_ms });
-        await this.#pause(retry_ms, "stop");
-        retry_ms = Math.min(retry_ms * 2, MAX_RETRY_MS);
+        await this.#recover(error);
       }
     }
+    await this.#release().catch(() => {});
   }
 
-  /** Records that are due: enough of them, or old enough. Null after a wait. */
-  async #nextBatch(): Promise<Batch | null> {
+  /** Tells of a failure and waits. New records do not end the wait: an engine in trouble rests. */
+  async #recover(error: unknown): Promise<void> {
+    const failure = classifyFailure(error);
+    this.#failures += 1;
+    if (failure.remedy === "shrink" && !this.#must_repeat) this.#shrink();
+    const random = this.#options.random?.() ?? 0;
+    const retry_ms = pauseAfter(this.#failures, failure.remedy, random);
+    this.#options.observe({ kind: "failed", ...failure, message: messageOf(error), retry_ms });
+    await this.#pause(retry_ms, "stop");
+  }
+
+  #shrink(): void {
+    const step = this.#at_hand;
+    if (step !== null && "slice" in step) this.#row_limit = Math.max(1, step.rows >> 1);
+    if (step === null || "slice" in step || step.records.length < 2) return;
+    const late = this.#open.find((batch) => batch.late[0] === step)?.late;
+    const middle = step.records.length >> 1;
+    const halves = [step.records.slice(0, middle), step.records.slice(middle)];
+    late?.splice(0, 1, ...halves.map((records) => ({ ...step, records })));
+  }
+
+  /** What to insert next: a batch that is due, or older days; by turns when there are both. */
+  async #nextStep(): Promise<Batch | Slice | null> {
+    const late = this.#nextLate();
+    const must_drain = this.#lateBytes() >= this.#options.max_bytes;
+    if (late !== null && (this.#is_turn_of_late || must_drain)) return late;
+    const batch = await this.#nextBatch(late === null);
+    return this.#stopped ? null : (batch ?? late);
+  }
+
+  #nextLate(): Slice | null {
+    return this.#open.find(({ late }) => late.length > 0)?.late[0] ?? null;
+  }
+
+  #lateBytes(): number {
+    const held = new Set(this.#open.flatMap(({ late }) => late.flatMap(({ records }) => records)));
+    let bytes = 0;
+    for (const { record } of held) bytes += record.payload.length;
+    return bytes;
+  }
+
+  /** Records that are due: enough of them, or old enough. Null after a wait, or without one. */
+  async #nextBatch(may_wait: boolean): Promise<Batch | null> {
     const { max_rows, max_age_ms, max_bytes, now_ms } = this.#options;
-    if (this.#pending_rows < max_rows && this.#pending_bytes < max_bytes) await this.#readMore();
-    const first = this.#pending[0];
+    const max_backlog_rows = Math.max(max_rows, this.#options.max_backlog_rows ?? max_rows);
+    if (this.#waiting.rows < max_backlog_rows) await this.#readMore(max_bytes);
+    const { first } = this.#waiting;
     if (first === undefined) {
-      await this.#pause(Infinity, "wake");
+      if (may_wait) await this.#pause(Infinity, "wake");
       return null;
     }
-    if (this.#stopped) return null;
-    const batch = this.#firstBatch();
-    if (
-      batch.records.length < this.#pending.length ||
-      batch.rows >= max_rows ||
-      this.#pending_bytes >= max_bytes
-    ) {
-      return batch;
-    }
+    const is_backlog = this.#waiting.rows >= 2 * max_rows;
+    const rows = Math.min(this.#row_limit, is_backlog ? max_backlog_rows : max_rows);
+    const batch = this.#waiting.chooseBatch({ rows, bytes: max_bytes });
+    const is_full = batch.rows >= max_rows || batch.bytes >= max_bytes;
+    if (is_full || batch.records.length < this.#waiting.count) return batch;
     // A clock that is ahead or went back must not hold records for longer than the age from now.
     const age_ms = now_ms() - Math.min(first.record.written_ms, first.read_ms);
-    const wait_ms = Math.min(max_age_ms - age_ms, max_age_ms);
+    // The age is that of the rows when they can be asked for, as far as the last INSERT foretells.
+    const due_ms = Math.max(max_age_ms - this.#insert_ms, max_age_ms / 2);
+    const wait_ms = Math.min(due_ms - age_ms, due_ms);
     if (wait_ms <= 0) return batch;
+    if (!may_wait) return null;
     const is_over = await this.#pause(wait_ms, "wake");
     return is_over ? batch : null;
   }
 
-  async #readMore(): Promise<void> {
-    const { max_bytes, now_ms } = this.#options;
-    const last_sequence = this.#pending.at(-1)?.record.sequence ?? this.released;
+  /** Reads until so many bytes wait. */
+  async #readMore(max_bytes: number): Promise<void> {
+    if (this.#waiting.bytes >= max_bytes) return;
     this.#woken = false;
-    const found = await this.#source.read(last_sequence, max_bytes - this.#pending_bytes);
-    for (const record of found) {
-      const rows = countRows(record);
-      this.#pending.push({ record, rows, read_ms: now_ms() });
-      this.#pending_rows += rows;
-      this.#pending_bytes += record.payload.length;
+    const wanted = max_bytes - this.#waiting.bytes;
+    for (const record of await this.#source.read(this.#read_sequence, wanted)) {
+      this.#waiting.add(record, this.#options.now_ms());
+      this.#read_sequence = record.sequence;
     }
   }
 
-  #firstBatch(): Batch {
-    const records: SourceRecord[] = [];
-    let rows = 0;
-    for (const pending of this.#pending) {
-      if (rows > 0 && rows + pending.rows > this.#options.max_rows) break;
-      records.push(pending.record);
-      rows += pending.rows;
-    }
-    return { records, rows };
-  }
-
-  async #insert(batch: Batch): Promise<void> {
-    const { now_ms, observe } = this.#options;
+  async #insert(step: Batch | Slice): Promise<void> {
+    const { now_ms, max_bytes } = this.#options;
     const started_ms = now_ms();
+    const batch = "slice" in step ? step : null;
+    // A failure to read comes again when the next batch is asked for, and is told then.
+    const reading = this.#readMore(max_bytes + (batch?.bytes ?? 0)).catch(() => {});
     try {
-      await this.#write(batch.records);
-    } catch (error) {
-      // A batch that can never be taken is tried record by record, so that one does not hold all.
-      if (!(error instanceof PermanentError)) throw error;
-      for (const record of batch.records) await this.#writeAlone(record);
+      await this.#write(batch === null ? (step as Slice) : batch.slice);
+    } finally {
+      await reading;
     }
-    const last = batch.records.at(-1) as SourceRecord;
-    await this.#source.release(last.sequence);
-    this.released = last.sequence;
-    this.#pending.splice(0, batch.records.length);
-    this.#pending_rows -= batch.rows;
-    for (const { payload } of batch.records) this.#pending_bytes -= payload.length;
-    observe({ kind: "inserted", rows: batch.rows, duration_ms: now_ms() - started_ms });
+    this.#must_repeat = false;
+    this.#at_hand = null;
+    // Only after a batch that came while older days waited: what is of today goes first.
+    this.#is_turn_of_late = batch !== null && this.#nextLate() !== null;
+    const duration_ms = now_ms() - started_ms;
+    if (batch !== null) {
+      this.#insert_ms = duration_ms;
+      this.#waiting.drop(batch);
+      const last_sequence = (batch.records.at(-1) as PendingRecord).record.sequence;
+      this.#open.push({ last_sequence, rows: batch.rows, late: [...batch.late], duration_ms });
+      return;
+    }
+    const open = this.#open.find(({ late }) => late.length > 0);
+    if (open === undefined) return;
+    open.late.shift();
+    open.duration_ms += duration_ms;
   }
 
-  async #writeAlone(record: SourceRecord): Promise<void> {
-    try {
-      await this.#write([record]);
-    } catch (error) {
-      if (!(error instanceof PermanentError)) throw error;
-      await this.#options.setAside(record, error.message);
-      this.#options.observe({ kind: "set_aside", message: error.message });
+  /** Releases the batches, from the oldest on, that are in with all their days. */
+  async #release(): Promise<void> {
+    const count = this.#open.findIndex(({ late }) => late.length > 0);
+    const done = this.#open.slice(0, count === -1 ? this.#open.length : count);
+    const last = done.at(-1);
+    if (last === undefined) return;
+    await this.#source.release(last.last_sequence);
+    this.released = last.last_sequence;
+    this.#open.splice(0, done.length);
+    for (const { rows, duration_ms } of done) {
+      this.#options.observe({ kind: "inserted", rows, duration_ms });
     }
   }
 
-  async #write(records: readonly SourceRecord[]): Promise<void> {
-    const decoded: BlockRecord[] = records.map((record) => decodeRecord(record.payload));
+  /** Writes a slice; records that can never be written are found and set aside. */
+  async #write(slice: Slice): Promise<void> {
+    // A folder that is full must not have the engine write the same rows again and again.
+    this.#accused ??= await this.#writeOrAccuse(slice);
+    if (this.#accused.length > 0) this.#must_repeat = true;
+    for (const [{ record }, error] of this.#accused) {
+      const { sequence } = record;
+      const { code } = classifyFailure(error);
+      await this.#options.setAside(record, messageOf(error), code);
+      this.#options.observe({ kind: "set_aside", sequence, code, message: messageOf(error) });
+    }
+    for (const [each] of this.#accused) each.is_set_aside = true;
+    this.#accused = null;
+  }
+
+  /** Writes what can be written of a slice; the records that can not, each with the reason. */
+  async #writeOrAccuse(slice: Slice): Promise<readonly Accusation[]> {
+    const good = slice.records.filter((each) => each.problem === null && !each.is_set_aside);
+    const search = new Search((records) => this.#writeRecords(records, slice));
+    for (const each of slice.records) {
+      if (each.problem !== null && !each.is_set_aside) search.accuse(each, each.problem);
+    }
+    try {
+      if (good.length > 0) await this.#writeRecords(good, slice);
+    } catch (error) {
+      const failure = classifyFailure(error);
+      const has_hung = isUnexplained(failure) && this.#failures >= MAX_UNEXPLAINED_FAILURES;
+      if (error instanceof PermanentError) await search.findRefused(good, error);
+      else if ((failure.remedy === "bisect" || has_hung) && good.length > 1) {
+        await search.findSuspects(good, error as Error);
+      } else throw error;
+    }
+    return search.accused;
+  }
+
+  async #writeRecords(records: readonly PendingRecord[], slice: Slice): Promise<void> {
+    const { range, is_late } = slice;
     for (const table of RECORD_TABLES) {
-      const blocks = decoded.flatMap(({ header, block }) => (header.table === table ? block : []));
-      if (blocks.length > 0) await this.#target.insertBlocks(table, blocks);
-    }
-    const buckets = new Map<string, readonly [string, number]>();
-    const addBuckets = (list: readonly (readonly [string, number])[]) => {
-      for (const bucket of list) buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
-    };
-    for (const { header } of decoded) addBuckets(header.buckets);
-    if (buckets.size === 0) return;
-    const last = records.at(-1) as SourceRecord;
-    try {
-      addBuckets(
-        await this.#target.resolveCalls({
-          first_sequence: (records[0] as SourceRecord).sequence,
-          last_sequence: last.sequence,
-          buckets: [...buckets.values()],
-        }),
+      const is_cut = table === "spans" && range !== null;
+      const blocks = records.flatMap((each) =>
+        each.table === table && (!is_cut || isTouching(each, range)) ? each.block : [],
       );
-      await this.#target.markBuckets([...buckets.values()], last.sequence);
+      if (blocks.length === 0) continue;
+      await this.#target.insertBlocks(table, blocks, is_cut ? range : null);
+    }
+    const buckets = new Map<string, BucketMark>();
+    const addBucket = (bucket: BucketMark) => buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
+    for (const each of records) {
+      for (const bucket of each.buckets) if (isInRange(range, bucket[1])) addBucket(bucket);
+    }
+    if (buckets.size === 0) return;
+    const first_sequence = (records[0] as PendingRecord).record.sequence;
+    const last_sequence = (records.at(-1) as PendingRecord).record.sequence;
+    try {
+      const inserted = { first_sequence, last_sequence, buckets: [...buckets.values()] };
+      for (const bucket of await this.#target.resolveCalls(inserted)) addBucket(bucket);
+      await this.#target.markBuckets([...buckets.values()], is_late ? "late" : last_sequence);
     } catch (error) {
-      // The rows are in; whatever is wrong with the marks is no fault of the records.
-      throw new RetryableError("marks_failed", messageOf(error), { cause: error });
+      // The rows are in; whatever is wrong with the marks is no fault of the records. The counting
+      // rules know a repetition by its sequences, so the same batch comes again.
+      this.#must_repeat = true;
+      throw new RetryableError(MARKS_FAILED, messageOf(error), { cause: error });
     }
   }
 
@@ -278,14 +336,5 @@ class Loop {
         if (is_stop || until === "wake") end(false);
       };
     });
-  }
-}
-
-/** Rows of a record; one for a record that cannot be read, which is set aside when written. */
-function countRows(record: SourceRecord): number {
-  try {
-    return decodeRecord(record.payload).header.rows;
-  } catch {
-    return 1;
   }
 }

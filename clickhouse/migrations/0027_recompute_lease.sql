@@ -1,0 +1,14 @@
+-- Who may compute the rollups: two at once on one server would write what they read in any order
+-- (docs/decisions/0013-recompute.md). Insert-only: a claim is a row, and who finds no other live claim
+-- after its own is the holder.
+-- kind: metadata
+CREATE TABLE IF NOT EXISTS recompute_lease {on_cluster}
+(
+  token String COMMENT 'One of each running recompute',
+  until DateTime64(3, 'UTC') COMMENT 'The claim holds until then, by the clock of the engine',
+  ver UInt64 COMMENT 'Later wins'
+)
+ENGINE = {replacing_merge_tree}(ver)
+ORDER BY token
+TTL toDateTime(until) + INTERVAL 1 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
