@@ -357,6 +357,41 @@ describe("a late child of a call in an older bucket", () => {
   });
 });
 
+describe("a batch that is decided in several chunks", () => {
+  test("is told whole when it comes again after the engine failed at the second", async () => {
+    const wrappers = [1, 2].map((trace) =>
+      call(trace, 1, 0, { start_ns: START_NS - BigInt(trace) * 3_600_000_000_000n }),
+    );
+    // Two traces that are too many rows to be decided in one go.
+    const below = [1, 2].flatMap((trace) => [
+      call(trace, 2, 1),
+      ...Array.from({ length: 6_000 }, (_, at) =>
+        call(trace, at + 3, 1, { ...NO_USAGE, span_class: "structure", provider_calls: null }),
+      ),
+    ]);
+    let statements = 0;
+    const failing = replaceMethods(engine, {
+      async command(...args: Parameters<Engine["command"]>): Promise<void> {
+        if (isDecisions(args[0])) statements += 1;
+        if (isDecisions(args[0]) && statements === 2) throw new Error("away");
+        await engine.command(...args);
+      },
+    });
+    await deliver(makeResolver(), wrappers);
+    // Nothing of it is a repetition because the process is new.
+    now_ms = ARRIVED_MS - 1;
+    const resolver = makeResolver(failing);
+    now_ms = ARRIVED_MS + SETTLE_MS;
+    sequence += 1;
+    await insertUnmarked(engine, below, sequence);
+    const batch = batchOf(below, sequence);
+    await expect(resolver.resolveBatch(batch)).rejects.toThrow("away");
+    const told = await resolver.resolveBatch(batch);
+    expect(told).toEqual(expect.arrayContaining(bucketsOf(wrappers)));
+    expect(await readCalls()).toHaveLength(2);
+  });
+});
+
 describe("two collectors", () => {
   test("who read before the other's spans came loses, also when it writes last", async () => {
     const [outer, inner] = [call(1, 1), call(1, 2, 1)];
@@ -393,20 +428,104 @@ describe("two collectors", () => {
   });
 });
 
+/** Makes what was decided old enough to settle: decisions are as old as the engine's clock says. */
+async function ageDecisions(): Promise<void> {
+  await engine.command(
+    `INSERT INTO call_decisions SELECT * REPLACE (ver - ${SETTLE_MS * 1000} AS ver) FROM call_decisions FINAL`,
+  );
+  await engine.command(
+    `ALTER TABLE call_decisions DELETE WHERE ver > toUnixTimestamp64Micro(now64(6)) - ${SETTLE_MS * 1000} SETTINGS mutations_sync = 1`,
+  );
+}
+
+/** Whether a statement stores decisions. */
+const isDecisions = (sql: string) => sql.includes("INSERT INTO call_decisions");
+
+describe("a collector that stores what it decided before another one inserted", () => {
+  const [outer, inner] = [call(1, 1), call(1, 2, 1)];
+  const asTool = { ...inner, ...NO_USAGE, span_class: "tool", provider_calls: null } as const;
+
+  /** An engine that does something else before each statement that stores decisions. */
+  function makeSlow(beforeStoring: (statement: number) => Promise<unknown>): Engine {
+    let statements = 0;
+    return replaceMethods(engine, {
+      async command(...args: Parameters<Engine["command"]>): Promise<void> {
+        if (isDecisions(args[0])) {
+          statements += 1;
+          await beforeStoring(statements);
+        }
+        await engine.command(...args);
+      },
+    });
+  }
+
+  test("decides again: the other one found no decision to take back", async () => {
+    const slow = makeSlow(async (statement) => {
+      if (statement > 1) return;
+      await deliver(makeResolver(), [asTool]);
+      const [rows] = await engine.query<{ rows: number }>(
+        "SELECT toUInt32(count()) AS rows FROM call_decisions",
+      );
+      expect(rows).toEqual({ rows: 0 });
+    });
+    sequence += 1;
+    const own = sequence;
+    await insertUnmarked(engine, [outer, inner], own);
+    const buckets = await makeResolver(slow).resolveBatch(batchOf([outer, inner], own));
+    expect(await readCalls()).toEqual(expectCalls([outer, asTool]));
+    expect(await readCalls()).toHaveLength(1);
+    expect(buckets).toEqual(bucketsOf([outer]));
+  });
+
+  test("ends when others change the spans each time that it stores", async () => {
+    let stored = 0;
+    const slow = makeSlow(async (statement) => {
+      stored = statement;
+      sequence += 1;
+      await insertUnmarked(engine, [statement % 2 === 1 ? asTool : inner], sequence);
+    });
+    sequence += 1;
+    const own = sequence;
+    await insertUnmarked(engine, [outer, inner], own);
+    await makeResolver(slow).resolveBatch(batchOf([outer, inner], own));
+    expect(stored).toBeGreaterThan(2);
+    expect(stored).toBeLessThan(20);
+    // The others decide what they inserted.
+    const last = stored % 2 === 1 ? asTool : inner;
+    await deliver(makeResolver(), [last]);
+    expect(await readCalls()).toEqual(expectCalls([outer, last]));
+  });
+
+  test("reads the spans once when nobody inserted any, also when parts were merged meanwhile", async () => {
+    let reads = 0;
+    const merging = makeSlow(() => engine.command("OPTIMIZE TABLE spans FINAL"));
+    const counting = replaceMethods(merging, {
+      async query<Row>(sql: string, params = {}): Promise<Row[]> {
+        if (sql.includes("counting rules see them")) reads += 1;
+        return engine.query<Row>(sql, params);
+      },
+    });
+    const countParts = () =>
+      engine.query(
+        "SELECT toUInt32(count()) AS parts FROM system.parts WHERE active AND table = 'spans' AND rows > 0",
+      );
+    await deliver(makeResolver(), [call(2, 1)]);
+    await deliver(makeResolver(), [call(3, 1)]);
+    await deliver(makeResolver(counting), [outer, inner]);
+    expect(await countParts()).toEqual([{ parts: 1 }]);
+    expect(await readCalls()).toHaveLength(3);
+    expect(reads).toBe(1);
+  });
+});
+
 describe("a sum that waits", () => {
   const agent = aggregate(1, 1, { agent_name: "planner" });
   const silent = call(1, 2, 1, NO_USAGE);
   const late = call(1, 3, 1, { start_ns: START_NS + 5_000_000_000n });
   const countedKeys = async () => (await readCalls()).map(({ key }) => key);
 
-  /** Decisions are as old as the engine's clock says. */
   async function settle(resolver: Resolver): Promise<Bucket[]> {
-    await engine.command(
-      `INSERT INTO call_decisions SELECT * REPLACE (ver - ${SETTLE_MS * 1000} AS ver) FROM call_decisions FINAL`,
-    );
-    await engine.command(
-      `ALTER TABLE call_decisions DELETE WHERE ver > toUnixTimestamp64Micro(now64(6)) - ${SETTLE_MS * 1000} SETTINGS mutations_sync = 1`,
-    );
+    await ageDecisions();
     return resolver.resolveWaiting();
   }
 
@@ -434,6 +553,28 @@ describe("a sum that waits", () => {
     expect(await deliver(resolver, [late])).toContainEqual(bucketsOf([agent])[0]);
     expect(await readCalls()).toEqual(expectCalls([agent, late]));
     expect(await countedKeys()).toEqual([keyOfSpan(late)]);
+  });
+
+  test("tells its bucket in the next round when the round failed after it was stored", async () => {
+    const other = aggregate(2, 1, { start_ns: START_NS - 48n * 3_600_000_000_000n });
+    let fails_at = Infinity;
+    const failing = replaceMethods(engine, {
+      async command(...args: Parameters<Engine["command"]>): Promise<void> {
+        if (isDecisions(args[0])) fails_at -= 1;
+        if (fails_at === 0) throw new Error("away");
+        await engine.command(...args);
+      },
+    });
+    const resolver = makeResolver(failing);
+    await resolver.resolveWaiting();
+    now_ms = ARRIVED_MS;
+    for (const sum of [agent, other]) await deliver(makeResolver(), [sum]);
+    now_ms += SETTLE_MS;
+    fails_at = 2;
+    await expect(settle(resolver)).rejects.toThrow("away");
+    const told = await resolver.resolveWaiting();
+    expect(told).toEqual(expect.arrayContaining(bucketsOf([agent, other])));
+    expect(await resolver.resolveWaiting()).toEqual([]);
   });
 
   test("is marked in the end when marking failed before", async () => {

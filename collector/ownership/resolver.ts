@@ -10,12 +10,14 @@ import { BUCKET_S } from "../../schemas/record.ts";
 import type { Engine } from "../../clickhouse/engine.ts";
 import { nameOf, type StoredCandidate } from "./candidates.ts";
 import { type Group, GroupReader, MAX_GROUP_ROWS } from "./group.ts";
+import { groupByDay, splitByTime, splitIntoChunks } from "./split.ts";
 import {
   type Batch,
   type Bucket,
   type Contested,
   type ContestedTrace,
   DecisionStore,
+  type Moment,
   type StoredDecision,
   storeDecision,
   type Window,
@@ -47,14 +49,10 @@ export type ResolverEvent =
   /** A trace that stays as its spans say. */
   | { readonly kind: "left_out"; readonly message: string };
 
-/** Rows of traces that are decided together; the rest of a large batch follows. */
-const MAX_CHUNK_ROWS = 100_000;
-/** Traces of the same. */
-const MAX_CHUNK_TRACES = 20_000;
-/** Ranges of time that one batch is decided by; one with more is taken as a whole. */
-const MAX_RANGES = 32;
 /** Rounds that may fail while the engine answers until the traces at fault are left out. */
 const MAX_FAILED_ROUNDS = 4;
+/** Times that what a round stored is decided again because others inserted spans meanwhile. */
+const MAX_LOOKS = 8;
 /** Of a call_id, those before the hyphen. */
 const TRACE_ID_DIGITS = 32;
 /** Names of traces left out that are remembered. */
@@ -67,11 +65,17 @@ interface Round {
   /** What spans within reach see. */
   readonly sight: Window;
   readonly reader: GroupReader;
-  readonly version: number;
+  /** Before any of the spans were read. */
+  readonly moment: Moment;
   readonly is_repeat: boolean;
   /** Whether traces that cannot be decided are left out, so that others are. */
   readonly is_last_try: boolean;
+  /** Takes the buckets that change, before what changes them is stored. */
+  readonly buckets: Buckets;
 }
+
+/** Buckets by name, each once. */
+type Buckets = Map<string, Bucket>;
 
 /** The resolver of one engine. Its rounds never overlap. */
 export class Resolver {
@@ -83,6 +87,8 @@ export class Resolver {
   #is_recovering = true;
   #last_sequence = -1;
   #has_listed_promoted = false;
+  /** Of waiting traces, changed and not told yet: a round may fail after it stored some. */
+  readonly #waiting_buckets: Buckets = new Map();
   readonly #failed_rounds = { batch: 0, waiting: 0 };
   /** Traces that could not be decided. */
   readonly #left_out = new Set<string>();
@@ -101,28 +107,30 @@ export class Resolver {
   resolveBatch(batch: Batch): Promise<Bucket[]> {
     return this.#enqueue("batch", async (is_last_try) => {
       const is_repeat = await this.#mayRepeat(batch);
-      const version = await this.#store.readTime();
-      let buckets: Bucket[] = [];
+      // Before anything is stored: when a later part fails, what comes again is a repetition.
+      this.#last_sequence = Math.max(this.#last_sequence, batch.last_sequence);
+      const buckets: Buckets = new Map();
       for (const part of splitByTime(batch, this.#options.window_s)) {
         const window = this.#widen(part);
         const sight = this.#widen(window);
+        const moment = await this.#store.readMoment(sight);
         const contested = await this.#store.findContested(part, window, sight);
         const reader = this.#makeReader(sight, contested);
-        const round = { window, sight, reader, version, is_repeat, is_last_try };
         for (const trace of contested.traces) this.#left_out.delete(nameOf(trace));
-        buckets = buckets.concat(await this.#resolve(contested.traces, round));
+        const round = { window, sight, moment, reader, is_repeat, is_last_try, buckets };
+        await this.#resolve(contested.traces, round);
       }
-      this.#last_sequence = batch.last_sequence;
-      return buckets;
+      return [...buckets.values()];
     });
   }
 
   /** Decides the waiting aggregates of traces that have settled. */
   resolveWaiting(): Promise<Bucket[]> {
     return this.#enqueue("waiting", async (is_last_try) => {
-      const version = await this.#store.readTime();
+      const buckets = this.#waiting_buckets;
       // What was decided last before a crash may not have been marked.
-      let buckets = this.#has_listed_promoted ? [] : await this.#store.findPromoted();
+      if (!this.#has_listed_promoted) addTo(buckets, await this.#store.findPromoted());
+      this.#has_listed_promoted = true;
       const waiting = await this.#store.findWaiting(this.#options.settle_ms);
       const open = waiting.filter((trace) => !this.#left_out.has(nameOf(trace)));
       // By day: together they could span the whole of what is kept.
@@ -131,13 +139,15 @@ export class Resolver {
         const to_s = Math.max(...traces.map((trace) => trace.to_s));
         const window = this.#widen({ from_s, to_s });
         const sight = this.#widen(window);
+        const moment = await this.#store.readMoment(sight);
         const reader = this.#makeReader(sight);
-        const round = { window, sight, reader, version, is_repeat: false, is_last_try };
         const keys = traces.map((trace) => ({ ...trace, span_rows: 0 }));
-        buckets = buckets.concat(await this.#resolve(keys, round));
+        const round = { window, sight, moment, reader, is_repeat: false, is_last_try, buckets };
+        await this.#resolve(keys, round);
       }
-      this.#has_listed_promoted = true;
-      return buckets;
+      const changed = [...buckets.values()];
+      buckets.clear();
+      return changed;
     });
   }
 
@@ -178,8 +188,26 @@ export class Resolver {
     return this.#is_recovering;
   }
 
-  async #resolve(traces: readonly ContestedTrace[], round: Round): Promise<Bucket[]> {
-    const buckets = new Map<string, Bucket>();
+  /**
+   * Decides the traces, and again those of which something was stored when spans were inserted
+   * meanwhile: another collector that decided by these found nothing stored to take back, and what was
+   * stored after that would stay.
+   */
+  async #resolve(traces: readonly ContestedTrace[], first: Round): Promise<void> {
+    let open = traces;
+    let round = first;
+    for (let look = 0; look <= MAX_LOOKS && open.length > 0; look += 1) {
+      open = await this.#resolveOnce(open, round);
+      if (open.length === 0) return;
+      const moment = await this.#store.readMoment(round.sight);
+      if (moment.inserted === round.moment.inserted) return;
+      round = { ...round, moment, reader: this.#makeReader(round.sight), is_repeat: false };
+    }
+  }
+
+  /** Decides the traces; answers those of which something was stored. */
+  async #resolveOnce(traces: readonly ContestedTrace[], round: Round): Promise<ContestedTrace[]> {
+    const stored = new Map<string, ContestedTrace>();
     const done = new Set<string>();
     const todo = splitIntoChunks(traces);
     for (let chunk = todo.pop(); chunk !== undefined; chunk = todo.pop()) {
@@ -195,13 +223,16 @@ export class Resolver {
       }
       // What came along is decided with these, once.
       for (const trace of [...open, ...group.decided]) done.add(nameOf(trace));
-      const { touched, changes, left } = await this.#decide(group, round);
+      const { changes, left } = await this.#decide(group, round);
       todo.push(...splitIntoChunks(left));
-      for (const bucket of touched) buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
+      for (const { project_id, trace_id } of changes) {
+        const trace = { project_id, trace_id, span_rows: 0 };
+        stored.set(nameOf(trace), trace);
+      }
       const duration_ms = this.#options.now_ms() - started_ms;
-      this.#options.observe({ kind: "resolved", decisions: changes, duration_ms });
+      this.#options.observe({ kind: "resolved", decisions: changes.length, duration_ms });
     }
-    return [...buckets.values()];
+    return [...stored.values()];
   }
 
   /** The group of the traces; undefined when it cannot be had and they are tried apart. */
@@ -212,7 +243,7 @@ export class Resolver {
     } catch (error) {
       if (!round.is_last_try) throw error;
       // An engine that is away is no fault of the traces.
-      await this.#store.readTime();
+      await this.#store.readMoment(round.sight);
       return undefined;
     }
   }
@@ -226,11 +257,11 @@ export class Resolver {
     });
   }
 
-  /** Decides a group and stores what is new; answers the buckets that may have changed by it. */
+  /** Decides a group and stores what is new. */
   async #decide(
     { candidates, decided }: Group,
-    { window, sight, version, is_repeat }: Round,
-  ): Promise<{ touched: Bucket[]; changes: number; left: ContestedTrace[] }> {
+    { window, sight, moment, is_repeat, buckets }: Round,
+  ): Promise<{ changes: StoredDecision[]; left: ContestedTrace[] }> {
     const stored = await this.#store.readDecisions(decided, sight);
     const before = new Map(stored.map((row) => [`${keyOf(row)} ${row.project_id}`, row]));
     const names = new Set(decided.map((trace) => nameOf(trace)));
@@ -244,11 +275,15 @@ export class Resolver {
         if (change !== undefined) changes.push(change);
       }
     }
-    await this.#store.writeDecisions(changes, version);
     const touched = is_repeat ? [...stored, ...changes] : changes;
+    const bucketsOfRows = touched.map(({ project_id, start_ns }): Bucket => [
+      project_id,
+      bucketOf(BigInt(start_ns)),
+    ]);
+    addTo(buckets, bucketsOfRows);
+    await this.#store.writeDecisions(changes, moment.time_us);
     return {
-      touched: touched.map(({ project_id, start_ns }) => [project_id, bucketOf(BigInt(start_ns))]),
-      changes: changes.length,
+      changes,
       left: await this.#findLeft(stored, changes, names, { sight, is_repeat }),
     };
   }
@@ -296,51 +331,6 @@ export class Resolver {
   }
 }
 
-const DAY_S = 86_400;
-
-function groupByDay<Item extends Window>(items: readonly Item[]): Item[][] {
-  const days = new Map<number, Item[]>();
-  for (const item of items) {
-    const day = Math.floor(item.from_s / DAY_S);
-    const list = days.get(day);
-    if (list === undefined) days.set(day, [item]);
-    else list.push(item);
-  }
-  return [...days.values()];
-}
-
-/** A batch by ranges of time that do not see each other: one old span must not open years. */
-function splitByTime(batch: Batch, window_s: number): Batch[] {
-  const ordered = (batch.buckets ?? []).toSorted(([, a], [, b]) => a - b);
-  const ranges: { from_s: number; to_s: number; projects: Set<string> }[] = [];
-  for (const [project_id, start_s] of ordered) {
-    const last = ranges.at(-1);
-    const to_s = start_s + BUCKET_S;
-    if (last === undefined || start_s > last.to_s + window_s) {
-      ranges.push({ from_s: start_s, to_s, projects: new Set([project_id]) });
-    } else {
-      last.to_s = to_s;
-      last.projects.add(project_id);
-    }
-  }
-  if (ranges.length <= 1 || ranges.length > MAX_RANGES) return [batch];
-  return ranges.map((range) => ({ ...batch, ...range, projects: [...range.projects] }));
-}
-
-function splitIntoChunks(traces: readonly ContestedTrace[]): ContestedTrace[][] {
-  const chunks: ContestedTrace[][] = [];
-  let rows = Infinity;
-  for (const trace of traces) {
-    rows += trace.span_rows;
-    const last = chunks.at(-1);
-    if (last === undefined || rows > MAX_CHUNK_ROWS || last.length >= MAX_CHUNK_TRACES) {
-      chunks.push([trace]);
-      rows = trace.span_rows;
-    } else last.push(trace);
-  }
-  return chunks;
-}
-
 function keyOf({ start_ns, trace_id, span_id }: StoredDecision): string {
   return `${start_ns} ${trace_id} ${span_id}`;
 }
@@ -348,6 +338,10 @@ function keyOf({ start_ns, trace_id, span_id }: StoredDecision): string {
 function isWithin({ from_s, to_s }: Window, start_ns: bigint): boolean {
   const start_s = start_ns / 1_000_000_000n;
   return start_s >= from_s && start_s < to_s;
+}
+
+function addTo(buckets: Buckets, changed: readonly Bucket[]): void {
+  for (const bucket of changed) buckets.set(`${bucket[1]} ${bucket[0]}`, bucket);
 }
 
 function bucketOf(start_ns: bigint): number {

@@ -44,6 +44,14 @@ export interface Window {
   readonly to_s: number;
 }
 
+/** A moment of the engine: what is read after it has all that was inserted before it. */
+export interface Moment {
+  /** Microseconds; the version of what is decided by what is read then. */
+  readonly time_us: number;
+  /** Names what was inserted by then: the same later when nobody inserted any spans in between. */
+  readonly inserted: string;
+}
+
 /** The rows of some sequences of this collector's log. */
 export interface Batch extends Window {
   readonly projects: readonly string[];
@@ -97,10 +105,12 @@ export class DecisionStore {
     this.#session_dialects = session_dialects;
   }
 
-  /** The time of the engine, microseconds: what is read later has all that was inserted before. */
-  async readTime(): Promise<number> {
-    const [row] = await this.#engine.query<{ time_us: number }>(loadQuery("select_engine_time"));
-    return row?.time_us ?? 0;
+  /** The moment that it is now, as far as spans of the window are concerned. */
+  async readMoment(window: Window): Promise<Moment> {
+    const { from_s, to_s } = window;
+    const sql = loadQuery("select_moment");
+    const [row] = await this.#engine.query<Moment>(sql, { from_s, to_s });
+    return row ?? { time_us: 0, inserted: "" };
   }
 
   /** What the counting rules have to look at of a batch; twins are seen as far as `sight`. */
@@ -118,7 +128,7 @@ export class DecisionStore {
         to_s: sight.to_s,
         response_ids: [],
       }),
-      this.#findLinks("select_suspect_traces", {
+      this.#findLooks({
         projects: batch.projects,
         suspect_from_s: Math.max(batch.from_s - SUSPECT_WINDOW_S, 0),
         suspect_to_s: batch.to_s + SUSPECT_WINDOW_S,
@@ -172,7 +182,7 @@ export class DecisionStore {
   async findSuspects(traces: readonly TraceKey[], around: Window): Promise<TraceLink[]> {
     if (traces.length === 0) return [];
     const { projects, traces: trace_ids } = traceParams(traces, around);
-    return this.#findLinks("select_suspect_traces", {
+    return this.#findLooks({
       projects,
       traces: trace_ids,
       suspect_from_s: Math.max(around.from_s - SUSPECT_WINDOW_S, 0),
@@ -281,6 +291,14 @@ export class DecisionStore {
     const response_ids = worn.map(({ link }) => link);
     const params = { projects, response_ids, from_s, to_s };
     return this.#engine.query<ContestedTrace>(loadQuery("select_worn_traces"), params);
+  }
+
+  /** Looks that calls of several traces share, in services of several instrumentations. */
+  async #findLooks(params: Params): Promise<TraceLink[]> {
+    const { projects = [], suspect_from_s = 0, suspect_to_s = 0 } = params;
+    const around = { projects, suspect_from_s, suspect_to_s };
+    const mixed = await this.#engine.query<unknown>(loadQuery("select_mixed_services"), around);
+    return mixed.length === 0 ? [] : this.#findLinks("select_suspect_traces", params);
   }
 
   async #findLinks(query: string, params: Params): Promise<TraceLink[]> {

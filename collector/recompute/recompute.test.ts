@@ -4,7 +4,8 @@
  * computers at once. The views must be exact after every step, the tables alone once all is done.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Engine } from "../../clickhouse/engine.ts";
+import type { Engine, Params } from "../../clickhouse/engine.ts";
+import { loadQuery } from "../../clickhouse/queries.ts";
 import { RetryableError } from "../../schemas/errors.ts";
 import { BUCKET_S } from "../../schemas/record.ts";
 import type { Span } from "../../schemas/span.ts";
@@ -22,7 +23,9 @@ import { makeRandomSpan } from "../../test/support/random-span.ts";
 import { makeRandom, type Random } from "../../test/support/random.ts";
 import { idBytes, makeSpan } from "../../test/support/span.ts";
 import { callCost } from "../../test/support/usage-truth.ts";
-import { Recompute, type RecomputeEvent } from "./recompute.ts";
+import { compactOne } from "./compact.ts";
+import { Lease } from "./lease.ts";
+import { Recompute, type RecomputeEvent, type RecomputeOptions } from "./recompute.ts";
 
 const DAY_S = 86_400;
 const FIRST_S = Date.UTC(2026, 9, 24) / 1000;
@@ -207,6 +210,7 @@ function makeRecompute(
   engine: Engine,
   clock: Clock,
   observe: (event: RecomputeEvent) => void = () => {},
+  more: Partial<RecomputeOptions> = {},
 ): Recompute {
   return new Recompute(engine, {
     interval_ms: 5,
@@ -214,6 +218,26 @@ function makeRecompute(
     day_interval_ms: 10_000,
     now_ms: () => clock.now_ms,
     observe,
+    ...more,
+  });
+}
+
+/** The engine with the writing of rollups done otherwise; `of` is the part of the name after recompute_. */
+function changeRecompute(
+  engine: Engine,
+  change: (
+    of: string,
+    sql: string,
+    params: Params | undefined,
+    run: (sql: string) => Promise<void>,
+  ) => Promise<void>,
+): Engine {
+  return replaceMethods(engine, {
+    async command(sql, params, lane) {
+      const of = /INSERT INTO usage_(\w+)_rollup/.exec(sql)?.[1];
+      const run = (text: string) => engine.command(text, params, lane);
+      await (of === undefined ? run(sql) : change(of, sql, params, run));
+    },
   });
 }
 
@@ -508,5 +532,293 @@ describe("two computers at once", () => {
     await one.drain();
     await two.drain();
     await checkTables(model);
+  });
+});
+
+describe("two that write at once", () => {
+  beforeEach(() => test_engine.engine.command("TRUNCATE TABLE recompute_lease"));
+
+  const BUCKET = BUCKETS_S[0] as number;
+  const [old_call] = [{ ...callAt(BUCKET), dialect: "otel-genai", request_model: "old" }];
+  const new_call = { ...old_call, request_model: "new" };
+
+  /** The first sleeps between reading and writing; the call changes and the second computes meanwhile. */
+  async function overtake(leases: readonly (Lease | undefined)[]) {
+    const { engine } = test_engine;
+    const model = new LedgerModel();
+    let tellBegun: () => void = () => {};
+    const begun = new Promise<void>((resolve) => (tellBegun = resolve));
+    const slow = changeRecompute(engine, async (_of, sql, _params, run) => {
+      const running = run(sql.replace("{ver:UInt64},", "{ver:UInt64} + toUInt64(sleep(2)),"));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      tellBegun();
+      await running;
+    });
+    // The embedded engine has one lane for the background; the second takes the other one.
+    const quick = replaceMethods(engine, {
+      command: (sql, params) => engine.command(sql, params, "insert"),
+    });
+    const clock = { now_ms: Date.UTC(2026, 10, 1) };
+    const [first_lease, second_lease] = leases;
+    const first = makeRecompute(slow, clock, undefined, withLease(first_lease));
+    const second = makeRecompute(quick, clock, undefined, withLease(second_lease));
+    model.deliver([old_call]);
+    await insertSpans(engine, [old_call], 1);
+    const running = first.round();
+    await begun;
+    model.deliver([new_call]);
+    await insertSpans(engine, [new_call], 2);
+    const overtaken = [await second.round(true), await second.round(true)];
+    await running;
+    return { model, first, second, overtaken };
+  }
+
+  function withLease(lease: Lease | undefined): Partial<RecomputeOptions> {
+    return lease === undefined ? {} : { lease };
+  }
+
+  let leases_made = 0;
+
+  function makeLease(now_ms = () => performance.now()): Lease {
+    leases_made += 1;
+    const token = `recompute-${leases_made}`;
+    return new Lease(test_engine.engine, { token, ttl_ms: 120_000, reserve_ms: 10_000, now_ms });
+  }
+
+  test("leave what is wrong for ever when nothing keeps them apart: what the lease is for", async () => {
+    const { model, first, second } = await overtake([undefined, undefined]);
+    await second.drain();
+    await first.drain();
+    await expect(checkTables(model)).rejects.toThrow("usage_15m_rollup");
+  });
+
+  test("are kept apart by the lease: the second waits, and both tables and views are right", async () => {
+    const leases = [makeLease(), makeLease()];
+    const { model, first, second, overtaken } = await overtake(leases);
+    expect(overtaken).toEqual([0, 0]);
+    await checkViews(model, "after the first has written");
+    await first.drain();
+    await checkTables(model);
+    // The heir takes over what is dirty once the first has stopped.
+    const late = callAt(BUCKET);
+    model.deliver([late]);
+    await insertSpans(test_engine.engine, [late], 3);
+    expect(await second.round(true)).toBe(0);
+    await first.stop();
+    await second.drain();
+    await checkTables(model, "after the heir");
+  });
+
+  test("do no harm when the first is held up until its lease is another's", async () => {
+    const { engine } = test_engine;
+    const model = new LedgerModel();
+    const clock = { now_ms: Date.UTC(2026, 10, 1) };
+    let release: () => void = () => {};
+    const held_up = new Promise<void>((resolve) => (release = resolve));
+    let tellBegun: () => void = () => {};
+    const begun = new Promise<void>((resolve) => (tellBegun = resolve));
+    const stalled = changeRecompute(engine, async (_of, sql, _params, run) => {
+      tellBegun();
+      await held_up;
+      await run(sql);
+    });
+    let passed_ms = 0;
+    const lease = makeLease(() => passed_ms);
+    const first = makeRecompute(stalled, clock, undefined, { lease });
+    const second = makeRecompute(engine, clock, undefined, { lease: makeLease() });
+    model.deliver([old_call]);
+    await insertSpans(engine, [old_call], 1);
+    const running = first.round();
+    await begun;
+    expect(await second.round(true)).toBe(0);
+    // The time of the first is over, for the engine and for itself.
+    passed_ms += 120_000;
+    const over = { token: lease.token, duration_ms: 0, ver: 1_000 };
+    await engine.command(loadQuery("claim_lease"), over, "insert");
+    expect(await second.round(true)).toBe(1);
+    await second.drain();
+    await checkTables(model, "after the second");
+    const before = await readRollup(ROLLUPS[0] as Rollup, "usage_15m_rollup");
+    release();
+    await expect(running).rejects.toThrow("another collector has taken over");
+    // Its statement wrote nothing, and the buckets are computed once more to be certain.
+    expect(await readRollup(ROLLUPS[0] as Rollup, "usage_15m_rollup")).toEqual(before);
+    await checkViews(model, "after the late statement");
+    expect(await second.round(true)).toBe(1);
+    await second.drain();
+    await checkTables(model, "at the end");
+  });
+});
+
+describe("statements that are too large", () => {
+  const projectsOf = (params: Params | undefined) => (params ?? {})["projects"] as string[];
+  const too_large = () => new RetryableError("clickhouse_241", "Code: 241. MEMORY_LIMIT_EXCEEDED");
+
+  test("are cut until they fit, by projects and by buckets, and everything is right", async () => {
+    const random = makeRandom(61);
+    const model = new LedgerModel();
+    const sizes: number[] = [];
+    const engine = changeRecompute(test_engine.engine, async (_of, sql, params, run) => {
+      const size = projectsOf(params).length;
+      if (size > 1) throw too_large();
+      sizes.push(size);
+      await run(sql);
+    });
+    const spans = BUCKETS_S.flatMap((start_s) =>
+      ["alpha", "beta"].map((project) =>
+        makeRandomSpan(random, project, BigInt(start_s) * 1_000_000_000n + 5n),
+      ),
+    ).map((span) => ({ ...span, dialect: "otel-genai" }));
+    model.deliver(spans);
+    await insertSpans(test_engine.engine, spans, 1);
+    const clock = { now_ms: Date.UTC(2026, 10, 1) };
+    const recompute = makeRecompute(engine, clock, undefined, { max_buckets: 100 });
+    expect(await recompute.round()).toBe(8);
+    // Eight buckets, and two rollups of two days of two projects.
+    expect(sizes).toHaveLength(8 + 8);
+    await recompute.drain();
+    await checkTables(model);
+  });
+
+  test("are tried once more with joins and sums on disk when nothing can be cut", async () => {
+    const random = makeRandom(62);
+    const model = new LedgerModel();
+    const engine = changeRecompute(test_engine.engine, async (_of, sql, _params, run) => {
+      if (!sql.includes("grace_hash")) throw too_large();
+      await run(sql);
+    });
+    const spans = newSpans(random, 30).map((span) => corrected(random, span));
+    model.deliver(spans);
+    await insertSpans(test_engine.engine, spans, 1);
+    const recompute = makeRecompute(engine, { now_ms: Date.UTC(2026, 10, 1) });
+    await recompute.drain();
+    await checkTables(model);
+  });
+
+  test("of one project hold up no other, are told, and stay exact in the views", async () => {
+    const model = new LedgerModel();
+    const events: RecomputeEvent[] = [];
+    const engine = changeRecompute(test_engine.engine, async (of, sql, params, run) => {
+      if (of === "user_day" && projectsOf(params).includes("giant")) {
+        throw too_large();
+      }
+      await run(sql);
+    });
+    const spans = ["giant", "small", "other"].map((project_id) => ({
+      ...callAt(FIRST_S),
+      project_id,
+    }));
+    model.deliver(spans);
+    await insertSpans(test_engine.engine, spans, 1);
+    const clock = { now_ms: Date.UTC(2026, 10, 1) };
+    const recompute = makeRecompute(engine, clock, (event) => events.push(event));
+    for (let round = 0; round < 3; round += 1) await recompute.round();
+    await checkViews(model, "with a day that cannot be computed");
+    const dirty = await test_engine.engine.query<{ project_id: string }>(
+      "SELECT DISTINCT project_id FROM rollup_dirty_pairs WHERE dirty_15m OR dirty_day",
+    );
+    expect(dirty).toEqual([{ project_id: "giant" }]);
+    // It is not tried again in each round.
+    expect(events.filter(({ kind }) => kind === "failed")).toHaveLength(1);
+    await expect(recompute.drain()).rejects.toThrow("MEMORY_LIMIT_EXCEEDED");
+  });
+
+  test("get the memory that was set and no more", async () => {
+    const spans = newSpans(makeRandom(63), 10);
+    await insertSpans(test_engine.engine, spans, 1);
+    const clock = { now_ms: 1 };
+    const recompute = makeRecompute(test_engine.engine, clock, undefined, { memory_bytes: 10_000 });
+    await expect(recompute.drain()).rejects.toThrow(/memory limit exceeded/i);
+  });
+});
+
+describe("the lag", () => {
+  test("tells buckets, rows and age, and is nothing when all is computed", async () => {
+    const clock = { now_ms: Date.UTC(2026, 10, 1) };
+    const recompute = makeRecompute(test_engine.engine, clock);
+    const spans = BUCKETS_S.map((start_s) => callAt(start_s));
+    await insertSpans(test_engine.engine, spans, 1);
+    await recompute.round();
+    expect(recompute.lag.dirty_buckets).toBe(4);
+    expect(recompute.lag.oldest_dirty_s).toBeLessThan(60);
+    // A part of each day: a block of rows counts for the bucket that it begins in.
+    expect(recompute.lag.rows_waiting).toBe(4);
+    await recompute.round();
+    await recompute.round();
+    expect(recompute.lag).toEqual({ dirty_buckets: 0, oldest_dirty_s: 0, rows_waiting: 0 });
+  });
+
+  test("counts the age from the first mark, however often the bucket is marked again", async () => {
+    const clock = { now_ms: Date.UTC(2026, 10, 1) };
+    const engine = changeRecompute(test_engine.engine, async () => {
+      throw new RetryableError("clickhouse_unavailable", "away for a moment");
+    });
+    const recompute = makeRecompute(engine, clock);
+    const call = callAt(FIRST_S);
+    for (let sequence = 1; sequence <= 4; sequence += 1) {
+      await insertSpans(test_engine.engine, [call], sequence);
+      await expect(recompute.round()).rejects.toThrow("away for a moment");
+      clock.now_ms += 60_000;
+    }
+    expect(recompute.lag.oldest_dirty_s).toBeGreaterThanOrEqual(180);
+    await makeRecompute(test_engine.engine, clock).drain();
+    await recompute.round();
+    expect(recompute.lag.oldest_dirty_s).toBe(0);
+  });
+});
+
+describe("months that are no longer written to", () => {
+  test("become one part each, with the same answers, and are then left alone", async () => {
+    const random = makeRandom(71);
+    const model = new LedgerModel();
+    const { engine } = test_engine;
+    await engine.command("SYSTEM STOP MERGES");
+    const recompute = makeRecompute(engine, { now_ms: 1 });
+    try {
+      for (let step = 1; step <= 3; step += 1) {
+        const spans = newSpans(random, 10).map((span) => corrected(random, span));
+        model.deliver(spans);
+        await insertSpans(engine, spans, step);
+        await recompute.drain();
+      }
+    } finally {
+      await engine.command("SYSTEM START MERGES");
+    }
+    expect(await compactOne(engine, 3_600)).toBe(false);
+    // A second at least since the last write.
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    while (await compactOne(engine, 1));
+    const parts = await engine.query(
+      `SELECT table, partition FROM system.parts
+       WHERE active AND database = currentDatabase() AND table LIKE 'usage%rollup'
+       GROUP BY table, partition HAVING count() > 1`,
+    );
+    expect(parts).toEqual([]);
+    await checkTables(model, "after merging");
+    await checkViews(model, "after merging");
+  });
+});
+
+describe("a project with a long backlog", () => {
+  test("holds up no other: its neighbour is computed in the next round", async () => {
+    const { engine } = test_engine;
+    const clock = { now_ms: Date.UTC(2026, 10, 1) };
+    // Marks of 3,000 buckets, as a backfill of a month leaves them.
+    await engine.command(
+      `INSERT INTO rollup_dirty (project_id, bucket, writer_id, marked, done_15m, done_day, touched_at)
+       SELECT 'backfill', toDateTime(${FIRST_S}, 'UTC') - INTERVAL number * 15 MINUTE, 'wal', 1, 0, 0, now()
+       FROM numbers(3000)`,
+    );
+    const recompute = makeRecompute(engine, clock, undefined, { max_buckets: 20_000 });
+    const first = await recompute.round();
+    expect(first).toBeGreaterThan(0);
+    expect(first).toBeLessThan(3_000);
+    const call = { ...callAt(FIRST_S), project_id: "neighbour" };
+    await insertSpans(engine, [call], 2);
+    await recompute.round();
+    const [row] = await engine.query<{ calls: string }>(
+      "SELECT sum(calls) AS calls FROM usage_15m_rollup FINAL WHERE project_id = 'neighbour'",
+    );
+    expect(Number(row?.calls)).toBe(1);
   });
 });
