@@ -1,8 +1,10 @@
 /**
  * Makes OTLP trace bodies as an application with agents sends them: traces of one agent span, its
- * model calls and its tool calls, without prompts and answers. About 28 attributes and 1.2 KB a span.
+ * model calls and its tool calls. About 28 attributes and 1.2 KB a span; prompts, answers and what tools
+ * are given only when they are asked for.
  *
- * Invariant: the seed alone decides every byte, and no two spans of a set have the same ids.
+ * Invariant: seed and options alone decide every byte, and no two spans of a set have the same ids. The
+ * first call of a trace does not fail, so that what a trace counts for is known before it has settled.
  */
 import {
   encodeTraceRequest,
@@ -13,6 +15,7 @@ import {
   type OtlpValue,
 } from "../test/support/otlp-proto.ts";
 import { makeRandom, type Random } from "../test/support/random.ts";
+import { CHAT_CONTENT, makeContents, TOOL_CONTENT } from "./content.ts";
 
 /** Spans of one body: the default batch of the OpenTelemetry SDKs. */
 export const SPANS_PER_BODY = 512;
@@ -22,6 +25,14 @@ export const FIRST_START_NS = BigInt(Date.UTC(2026, 9, 1, 10)) * 1_000_000n;
 
 /** Time between the starts of two bodies, ns: a busy service fills a batch in two seconds. */
 const BODY_STEP_NS = 2_000_000_000n;
+
+/** What the bodies are to be like. */
+export interface BodyOptions {
+  /** Start of the first span, Unix ns; FIRST_START_NS when it is not given. */
+  readonly start_ns?: bigint;
+  /** Prompts, answers, arguments and results of each span, bytes; none when it is not given. */
+  readonly content_bytes?: number;
+}
 
 interface Model {
   readonly provider: string;
@@ -93,6 +104,7 @@ function uuid(random: Random): string {
 
 /** What all spans of one trace share. */
 interface Trace {
+  readonly content_bytes: number;
   readonly trace_id: Uint8Array;
   readonly agent_span_id: Uint8Array;
   readonly agent: string;
@@ -103,12 +115,13 @@ interface Trace {
   readonly shared: readonly OtlpKeyValue[];
 }
 
-function makeTrace(random: Random): Trace {
+function makeTrace(random: Random, content_bytes: number): Trace {
   const user = `user-${1_000 + random.whole(USER_COUNT)}`;
   const agent = random.pick(AGENTS);
   const session_id = `sess-${uuid(random)}`;
   const conversation_id = `conv_${hexOf(random.bytes(12))}`;
   return {
+    content_bytes,
     trace_id: random.bytes(16),
     agent_span_id: random.bytes(8),
     agent,
@@ -178,9 +191,9 @@ function makeEvents(random: Random, end_ns: bigint, failed: string | null): Otlp
   return [{ timeUnixNano: end_ns - 1_000_000n, name: "retry", attributes }];
 }
 
-function makeChat(random: Random, trace: Trace, timing: Timing): OtlpSpan {
+function makeChat(random: Random, trace: Trace, timing: Timing, may_fail: boolean): OtlpSpan {
   const { provider, server, request, response, id_prefix, reasons } = trace.model;
-  const failed = random.chance(ERROR_SHARE) ? "RateLimitError" : null;
+  const failed = may_fail && random.chance(ERROR_SHARE) ? "RateLimitError" : null;
   const input = 200 + random.whole(6_000);
   const cache_read = random.chance(0.5) ? Math.floor(input * random.next()) : 0;
   const output = 20 + random.whole(900);
@@ -211,6 +224,7 @@ function makeChat(random: Random, trace: Trace, timing: Timing): OtlpSpan {
       text("server.address", server),
       whole("server.port", 443),
       ...(failed === null ? answered : refused),
+      ...makeContents(random, trace.content_bytes, CHAT_CONTENT),
       ...trace.shared,
     ],
   });
@@ -238,6 +252,7 @@ function makeTool(random: Random, trace: Trace, timing: Timing): OtlpSpan {
       whole("http.response.status_code", failed === null ? 200 : 504),
       whole("app.tool.rows", random.whole(500)),
       ...(failed === null ? [] : [text("error.type", failed)]),
+      ...makeContents(random, trace.content_bytes, TOOL_CONTENT),
       ...trace.shared,
     ],
   });
@@ -260,6 +275,7 @@ function makeAgent(random: Random, trace: Trace, timing: Timing): OtlpSpan {
       text("client.address", `10.${random.whole(256)}.${random.whole(256)}.${random.whole(256)}`),
       text("network.protocol.version", "1.1"),
       whole("app.agent.steps", 1 + random.whole(8)),
+      ...makeContents(random, trace.content_bytes, CHAT_CONTENT),
       ...trace.shared,
     ],
   });
@@ -268,14 +284,14 @@ function makeAgent(random: Random, trace: Trace, timing: Timing): OtlpSpan {
 const MILLISECOND_NS = 1_000_000n;
 
 /** The spans of one trace: the agent, then one to six model calls, each with up to one tool call. */
-function makeTraceSpans(random: Random, start_ns: bigint): OtlpSpan[] {
-  const trace = makeTrace(random);
+function makeTraceSpans(random: Random, start_ns: bigint, content_bytes: number): OtlpSpan[] {
+  const trace = makeTrace(random, content_bytes);
   const spans: OtlpSpan[] = [];
   let at_ns = start_ns + BigInt(random.whole(1_000_000));
   const call_count = 1 + random.whole(6);
   for (let call = 0; call < call_count; call += 1) {
     const duration_ns = BigInt(300 + random.whole(4_000)) * MILLISECOND_NS;
-    spans.push(makeChat(random, trace, { start_ns: at_ns, duration_ns }));
+    spans.push(makeChat(random, trace, { start_ns: at_ns, duration_ns }, call > 0));
     at_ns += duration_ns;
     if (!random.chance(0.47)) continue;
     const tool_ns = BigInt(5 + random.whole(300)) * MILLISECOND_NS;
@@ -304,11 +320,11 @@ function makeResource(random: Random): OtlpKeyValue[] {
   ];
 }
 
-function makeRequest(random: Random, start_ns: bigint): OtlpTraceRequest {
+function makeRequest(random: Random, start_ns: bigint, content_bytes: number): OtlpTraceRequest {
   const spans: OtlpSpan[] = [];
   while (spans.length < SPANS_PER_BODY) {
     const start_offset_ns = (BODY_STEP_NS * BigInt(spans.length)) / BigInt(SPANS_PER_BODY);
-    spans.push(...makeTraceSpans(random, start_ns + start_offset_ns));
+    spans.push(...makeTraceSpans(random, start_ns + start_offset_ns, content_bytes));
   }
   const scope = { name: "opentelemetry.instrumentation.genai", version: "0.9.0" };
   return {
@@ -322,21 +338,33 @@ function makeRequest(random: Random, start_ns: bigint): OtlpTraceRequest {
 }
 
 /** Makes that many requests, each of SPANS_PER_BODY spans and each different. */
-export function* makeRequests(count: number, seed = 1): Generator<OtlpTraceRequest> {
+export function* makeRequests(
+  count: number,
+  seed = 1,
+  { start_ns = FIRST_START_NS, content_bytes = 0 }: BodyOptions = {},
+): Generator<OtlpTraceRequest> {
   const random = makeRandom(seed);
   for (let index = 0; index < count; index += 1) {
-    yield makeRequest(random, FIRST_START_NS + BODY_STEP_NS * BigInt(index));
+    yield makeRequest(random, start_ns + BODY_STEP_NS * BigInt(index), content_bytes);
   }
 }
 
 /** Protobuf bodies of that many requests; they take about 20 ms and 600 KB each. */
-export function makeBodies(count: number, seed = 1): Uint8Array<ArrayBuffer>[] {
-  return Array.from(makeRequests(count, seed), encodeTraceRequest);
+export function makeBodies(
+  count: number,
+  seed = 1,
+  options: BodyOptions = {},
+): Uint8Array<ArrayBuffer>[] {
+  return Array.from(makeRequests(count, seed, options), encodeTraceRequest);
 }
 
 /** OTLP/JSON bodies of the same requests: ids in hex, 64-bit integers as decimal strings. */
-export function makeJsonBodies(count: number, seed = 1): Uint8Array<ArrayBuffer>[] {
-  return Array.from(makeRequests(count, seed), encodeJson);
+export function makeJsonBodies(
+  count: number,
+  seed = 1,
+  options: BodyOptions = {},
+): Uint8Array<ArrayBuffer>[] {
+  return Array.from(makeRequests(count, seed, options), encodeJson);
 }
 
 function encodeJson(request: OtlpTraceRequest): Uint8Array<ArrayBuffer> {

@@ -1,5 +1,5 @@
 /**
- * The engine group of the ingest bench: bodies into the embedded engine until every span is
+ * The engine bench: bodies into the embedded engine until every span is
  * inserted, by our way (log, Native blocks, insert loop) and by the usual one (JSONEachRow files).
  *
  * Invariant: after each sample the table holds every span sent, once, with the content that the
@@ -24,11 +24,11 @@ import { SPAN_COLUMNS } from "../schemas/columns.ts";
 import { BUCKET_S } from "../schemas/record.ts";
 import { parseSettings, type Settings } from "../schemas/settings.ts";
 import { BASELINE_STRUCTURE, writeProtobufRows } from "./baseline.ts";
-import { SPANS_PER_BODY } from "./bodies.ts";
+import { makeBodies, SPANS_PER_BODY } from "./bodies.ts";
 import { exportBody, makeBenchPipeline, openBenchWal, sendAll } from "./durable.ts";
 import {
   type BenchOptions,
-  type GroupResult,
+  type BenchResult,
   measure,
   type Variant,
   type Work,
@@ -87,11 +87,12 @@ export async function waitForMerges(engine: Engine): Promise<void> {
   }
 }
 
-/** Measures both ways in one process; the version of the engine comes along. */
-export async function measureEngine(
-  bodies: Bodies,
-  options: BenchOptions,
-): Promise<{ group: GroupResult; clickhouse: string }> {
+/** Bodies: just below two inserts of the default size. */
+const BODIES = { full: 390, small: 4 };
+
+/** Runs the bench: both ways in one process. Throws when the tables do not hold the same. */
+export async function runEngine(options: BenchOptions): Promise<BenchResult> {
+  const bodies = makeBodies(BODIES[options.small ? "small" : "full"]);
   const directory = join(options.directory, "engine");
   await mkdir(directory);
   const engine = await openBenchEngine(join(directory, "clickhouse"));
@@ -107,7 +108,8 @@ export async function measureEngine(
       baseline: "protobufjs_insert",
       tell: options.tell,
     });
-    return { group, clickhouse: await readVersion(engine) };
+    const facts = { bodies: bodies.length, spans_per_body: SPANS_PER_BODY };
+    return { name: "engine", clickhouse: await readVersion(engine), facts, groups: [group] };
   } finally {
     await engine.close();
     await wal.close();

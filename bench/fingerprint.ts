@@ -4,7 +4,17 @@
  *
  * Invariant: the text of a form is made of that form alone, not by turning it into another first.
  */
+import type { TraceScanner } from "../collector/decode/scan.ts";
 import { Attributes, type AttributeValue, type DecodedTraces, type Span } from "../schemas/span.ts";
+import {
+  NOWHERE,
+  type Shape,
+  WIRE_DOUBLE,
+  WIRE_FLAG,
+  WIRE_LIST,
+  WIRE_TEXT,
+  WIRE_WHOLE,
+} from "../schemas/wire-span.ts";
 import type { BaselineRow } from "./baseline.ts";
 
 type Entry = readonly [string, string];
@@ -99,4 +109,48 @@ export function describeSpans(spans: readonly Span[]): string[] {
       entriesOf(span.resource_attributes),
     ),
   );
+}
+
+/** The line of the span that a scanner found last, from its places in the body. */
+export function describeScanned(scanner: TraceScanner, resource: Attributes): string {
+  const { span, shapes } = scanner;
+  const { bytes, view } = span;
+  const hexAt = (at: number, size: number): string =>
+    at === NOWHERE ? "" : bytes.toString("hex", at, at + size);
+  const textAt = (at: number, size: number): string => bytes.toString("utf8", at, at + size);
+  const start_ns = view.getBigUint64(span.start_time_at, true);
+  const shape = shapes.describe(span.shape);
+  return line(
+    [
+      hexAt(span.trace_id_at, 16),
+      hexAt(span.span_id_at, 8),
+      hexAt(span.parent_span_id_at, 8),
+      textAt(span.name_at, span.name_size),
+      span.kind,
+      STATUSES[span.status_code] ?? "",
+      start_ns,
+      view.getBigUint64(span.end_time_at, true) - start_ns,
+    ],
+    shape.keys.map((key, position) => [key, scannedText(scanner, shape, position)]),
+    entriesOf(resource),
+  );
+}
+
+function scannedText(scanner: TraceScanner, { types }: Shape, position: number): string {
+  const { bytes, numbers, value_at, value_size } = scanner.span;
+  const at = value_at[position] as number;
+  const size = value_size[position] as number;
+  switch (types[position]) {
+    case WIRE_TEXT:
+      return bytes.toString("utf8", at, at + size);
+    case WIRE_WHOLE:
+    case WIRE_DOUBLE:
+      return String(numbers[position]);
+    case WIRE_FLAG:
+      return String(numbers[position] === 1);
+    case WIRE_LIST:
+      return textOf(scanner.readValue(at, size) ?? null);
+    default:
+      return "";
+  }
 }

@@ -35,7 +35,7 @@ import {
   type Variant,
 } from "./measure.ts";
 
-const SIZES = { full: { spans: 1_000_000, days: 10 }, small: { spans: 50_000, days: 2 } };
+const SIZES = { full: { spans: 1_000_000, days: 10 }, small: { spans: 20_000, days: 2 } };
 
 /** What the parts of the bench share. */
 interface Ledger {

@@ -76,9 +76,13 @@ export interface VariantResult {
   readonly figures: Readonly<Record<string, Summary>>;
   /** Of one body or query, ms; null when the parts of the job were not timed. */
   readonly latency_ms: Latency | null;
-  /** How many times as fast as the baseline, by wall time and by CPU time: above 1 is better. */
+  /**
+   * How many times as fast as the baseline, by wall time, by CPU time of all threads and by that of the
+   * main thread alone: above 1 is better.
+   */
   readonly wall_ratio: Summary;
   readonly cpu_ratio: Summary;
+  readonly main_cpu_ratio: Summary;
 }
 
 export interface GroupResult {
@@ -93,6 +97,8 @@ interface Sample {
   readonly wall_ms: number;
   /** CPU of all threads of the process, us. */
   readonly cpu_us: number;
+  /** CPU of the main thread, us. */
+  readonly main_cpu_us: number;
   readonly settled_cpu_us: number | null;
   readonly units: number;
   readonly bytes: number;
@@ -163,6 +169,7 @@ async function takeSample({ variant, latencies_ms }: Track, sample_ms: number): 
   let bytes = 0;
   let figures: Readonly<Record<string, number>> = {};
   const cpu_at_start = process.cpuUsage();
+  const main_at_start = process.threadCpuUsage();
   const start_ms = performance.now();
   let wall_ms = 0;
   do {
@@ -173,11 +180,13 @@ async function takeSample({ variant, latencies_ms }: Track, sample_ms: number): 
     wall_ms = performance.now() - start_ms;
   } while (wall_ms < sample_ms);
   const cpu_us = cpuSince(cpu_at_start);
+  const main = process.threadCpuUsage(main_at_start);
+  const main_cpu_us = main.user + main.system;
   await variant.settle?.();
   const settled_cpu_us = variant.settle === undefined ? null : cpuSince(cpu_at_start);
   const checked = (await variant.reset?.()) ?? {};
   const all = { ...figures, ...checked };
-  return { wall_ms, cpu_us, settled_cpu_us, units, bytes, figures: all };
+  return { wall_ms, cpu_us, main_cpu_us, settled_cpu_us, units, bytes, figures: all };
 }
 
 function cpuSince(start: NodeJS.CpuUsage): number {
@@ -195,6 +204,7 @@ function summarizeTrack(track: Track, baseline: Track, unit: "span" | "query"): 
     latency_ms: summarizeLatencies(latencies_ms),
     wall_ratio: summarizeRatios(baseline.samples, samples, (sample) => sample.wall_ms),
     cpu_ratio: summarizeRatios(baseline.samples, samples, (sample) => sample.cpu_us),
+    main_cpu_ratio: summarizeRatios(baseline.samples, samples, (sample) => sample.main_cpu_us),
   };
 }
 
@@ -203,6 +213,7 @@ function spanFigures(samples: readonly Sample[]): Record<string, Summary> {
     spans_per_s: summarize(samples.map(({ units, wall_ms }) => (units / wall_ms) * 1_000)),
     mb_per_s: summarize(samples.map(({ bytes, wall_ms }) => bytes / 1e3 / wall_ms)),
     cpu_us_per_span: summarize(samples.map(({ cpu_us, units }) => cpu_us / units)),
+    main_cpu_us_per_span: summarize(samples.map(({ main_cpu_us, units }) => main_cpu_us / units)),
   };
   const settled = samples.filter(({ settled_cpu_us }) => settled_cpu_us !== null);
   if (settled.length > 0) {
@@ -254,7 +265,8 @@ export function summarize(values: readonly number[]): Summary {
   };
 }
 
-function summarizeLatencies(latencies_ms: readonly number[]): Latency | null {
+/** Median, 99th percentile and maximum; null of none. */
+export function summarizeLatencies(latencies_ms: readonly number[]): Latency | null {
   if (latencies_ms.length === 0) return null;
   const sorted = latencies_ms.toSorted((left, right) => left - right);
   const at = (share: number) => round(sorted[Math.ceil(share * sorted.length) - 1] ?? 0);
@@ -279,14 +291,25 @@ export interface BenchOptions {
   /** An empty directory on the disk to measure; the caller removes it. */
   readonly directory: string;
   readonly tell: (progress: string) => void;
+  /** Spans/s that the end-to-end bench begins with, and for how long, s; its own when not given. */
+  readonly rate?: number;
+  readonly duration_s?: number;
 }
 
 /** What a bench found. */
 export interface BenchResult {
   readonly name: string;
-  /** Version of the embedded engine. */
+  /** Version of the embedded engine, or what is in its place. */
   readonly clickhouse: string;
   /** Sizes of the job, and what was found beside times, with the unit in the name. */
   readonly facts: Readonly<Record<string, number>>;
   readonly groups: readonly GroupResult[];
+  /** What is no comparison of variants. */
+  readonly tables?: readonly FigureTable[];
+}
+
+/** Figures with the unit in their names. */
+export interface FigureTable {
+  readonly name: string;
+  readonly rows: readonly Readonly<Record<string, string | number>>[];
 }

@@ -34,7 +34,7 @@ import { type BenchOptions, type BenchResult, hashOf, measure, type Variant } fr
 
 const SIZES = {
   full: { calls: 1_000_000, days: 10 },
-  small: { calls: 20_000, days: 2 },
+  small: { calls: 5_000, days: 1 },
 };
 const PROJECTS = 50;
 const FIRST_START_NS = BigInt(Date.UTC(2026, 9, 1)) * 1_000_000n;

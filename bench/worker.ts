@@ -3,24 +3,38 @@
  * bench leaves in memory must not slow the next. Started by `run.ts`, which gets the result as a
  * message.
  */
+import { runCollector } from "./collector.ts";
+import { runEndToEnd } from "./endtoend.ts";
+import { runEngine } from "./engine.ts";
 import { runIngest } from "./ingest.ts";
 import { runLedger } from "./ledger.ts";
-import { runRerate } from "./rerate.ts";
 import type { BenchOptions, BenchResult } from "./measure.ts";
+import { runRerate } from "./rerate.ts";
+import { runRollups } from "./rollups.ts";
+import { runWorkers } from "./workers.ts";
+
+/** What `run.ts` gives as the last argument, as JSON. */
+export interface WorkerArguments extends Omit<BenchOptions, "tell"> {
+  readonly bench: string;
+}
 
 const BENCHES: ReadonlyMap<string, (options: BenchOptions) => Promise<BenchResult>> = new Map([
   ["ingest", runIngest],
+  ["collector", runCollector],
+  ["endtoend", runEndToEnd],
+  ["engine", runEngine],
   ["ledger", runLedger],
   ["rerate", runRerate],
+  ["rollups", runRollups],
+  ["workers", runWorkers],
 ]);
 
-const [name = "", directory = "", size = ""] = process.argv.slice(2);
-const run = BENCHES.get(name);
+const given = JSON.parse(process.argv.at(-1) ?? "") as WorkerArguments;
+const run = BENCHES.get(given.bench);
 if (run === undefined || process.send === undefined) throw new Error("start bench/run.ts instead");
 
 const result = await run({
-  small: size === "small",
-  directory,
+  ...given,
   tell: (progress) => process.stderr.write(`${progress}\n`),
 });
 const peak_memory_mb = Math.round(process.resourceUsage().maxRSS / 1024);
