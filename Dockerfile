@@ -33,7 +33,7 @@ COPY query-api ./query-api
 COPY schemas ./schemas
 
 USER node
-EXPOSE 4318 8080 8888
+EXPOSE 4317 4318 8080 8888
 
 # For the default command; docker-compose.yml sets the port of each service.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \

@@ -25,6 +25,22 @@ function program(name: "serve" | "collector" | "query-api"): Command["run"] {
   };
 }
 
+/** `collector`, alone or as the supervisor or one of several workers. */
+async function runCollector(argv: readonly string[]): Promise<number> {
+  const [option = "", value = ""] = argv;
+  if (option === "--worker") return (await import("./worker.ts")).runWorker(argv);
+  if (option !== "--workers") return program("collector")(argv);
+  const { MAX_WORKERS, runWorkers } = await import("./workers.ts");
+  const count = /^\d{1,3}$/.test(value) ? Number(value) : 0;
+  if (argv.length !== 2 || count < 1 || count > MAX_WORKERS) {
+    process.stderr.write(
+      `"spanledger collector --workers N" takes a number from 1 to ${MAX_WORKERS}.\n`,
+    );
+    return 2;
+  }
+  return runWorkers(count);
+}
+
 /** The commands, in the order of the help. Loaded when run: `help` should not open an engine. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
@@ -32,8 +48,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: program("serve"),
   },
   collector: {
-    summary: "Run the collector alone; needs a ClickHouse server.",
-    run: program("collector"),
+    summary: "Run the collector alone, or [--workers N] of them; needs a ClickHouse server.",
+    run: runCollector,
   },
   "query-api": {
     summary: "Run the query API alone; needs a ClickHouse server.",
@@ -51,6 +67,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "Show, check and import prices, price stored calls again; prices --help.",
     run: async (argv) => (await import("./prices.ts")).runPrices(argv),
   },
+  "dead-letter": {
+    summary: "List, show, replay or drop records that ClickHouse refused; dead-letter --help.",
+    run: async (argv) => (await import("./dead-letter.ts")).runDeadLetter(argv),
+  },
   demo: {
     summary: "Send plausible traffic through the OpenTelemetry SDK; demo --help.",
     run: async (argv) => (await import("./demo/demo.ts")).runDemo([...argv], ENVIRONMENT),
@@ -60,7 +80,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
 /** What `spanledger help` prints. */
 export function helpText(): string {
   const commands = Object.entries(COMMANDS).map(
-    ([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`,
+    ([name, { summary }]) => `  ${name.padEnd(11)} ${summary}`,
   );
   const settings = Object.entries<Setting>(SETTINGS).map(
     ([name, setting]) => `  ${name} (${setting.default ?? "unset"})\n      ${setting.description}`,
@@ -71,8 +91,8 @@ export function helpText(): string {
     "usage: spanledger <command>",
     "",
     ...commands,
-    "  help       Print this text.",
-    "  version    Print the version.",
+    "  help        Print this text.",
+    "  version     Print the version.",
     "",
     "Settings, as environment variables (default):",
     "",

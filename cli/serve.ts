@@ -6,23 +6,46 @@ import type { Server } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import type { Engine } from "../clickhouse/engine.ts";
 import { migrate } from "../clickhouse/migrate.ts";
-import { closeServer, type Collector, listen, startCollector } from "../collector/collector.ts";
+import {
+  closeServer,
+  type Collector,
+  type CollectorOptions,
+  listen,
+  startCollector,
+} from "../collector/collector.ts";
 import { createApp } from "../query-api/app.ts";
 import { messageOf } from "../schemas/errors.ts";
 import { makeAuthenticator } from "../schemas/keys.ts";
 import type { Log } from "../schemas/log.ts";
 import type { Settings } from "../schemas/settings.ts";
-import { readSettings, requireKeyBeyondLoopback, VERSION } from "./config.ts";
+import { listInheritedLogs } from "./backlogs.ts";
+import { readLogSettings, readSettings, requireKeyBeyondLoopback, VERSION } from "./config.ts";
 import { prepareDataDirectory } from "./data-directory.ts";
 import { openEngine, requireServer } from "./engine.ts";
 import { makeLog } from "./log.ts";
-import { serveMonitor } from "./monitor.ts";
+import { serveMonitor, watchCollector } from "./monitor.ts";
+import { startTraces } from "./telemetry.ts";
+import { readTls } from "./tls.ts";
 
-/** How to stop what has been started so far; run from the last to the first. */
-type Stops = (() => Promise<void>)[];
+/** A program as it starts and runs. */
+export interface Run {
+  readonly log: Log;
+  /** How to stop what has been started so far; run from the last to the first. */
+  readonly stops: (() => Promise<void>)[];
+  /** Ends the program with an error. */
+  readonly fail: (error: Error) => void;
+  /** Ends the program as a signal does. */
+  readonly stop: () => void;
+}
 
 /** Where the parts of a program listen, for the ready line. */
-type Ready = Readonly<Record<string, string | null>>;
+export type Ready = Readonly<Record<string, string | number | null>>;
+
+/** Starts a program; it is ready when this resolves. */
+export type Start = (run: Run) => Promise<Ready>;
+
+/** What makes one of several collectors out of a collector. */
+export type Part = Pick<CollectorOptions, "keeps_rollups" | "inherited_logs">;
 
 /** Longest a stop may take, ms; then the process ends anyway: what was acknowledged is in the log. */
 const STOP_DEADLINE_MS = 8_000;
@@ -51,53 +74,74 @@ async function serveApi(
   return { address: await listen(server, settings.SPANLEDGER_HTTP), server };
 }
 
-async function startServe(log: Log, stops: Stops, fail: (error: Error) => void): Promise<Ready> {
+async function startServe(run: Run): Promise<Ready> {
   const settings = readSettings();
-  requireKeyBeyondLoopback(settings, ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_HTTP"]);
-  const { engine, collector } = await startIngest(settings, log, stops, fail);
-  const { address, server } = await serveApi(engine, log, settings, collector);
-  stops.push(() => closeServer(server));
-  return { otlp_http: collector.otlp_http, otlp_grpc: null, http: address };
+  requireKeyBeyondLoopback(settings, [
+    "SPANLEDGER_OTLP_HTTP",
+    "SPANLEDGER_OTLP_GRPC",
+    "SPANLEDGER_HTTP",
+  ]);
+  const { engine, collector } = await startIngest(settings, run, wholePart(settings));
+  const { address, server } = await serveApi(engine, run.log, settings, collector);
+  run.stops.push(() => closeServer(server));
+  return { otlp_http: collector.otlp_http, otlp_grpc: collector.otlp_grpc, http: address };
 }
 
-async function startIngest(
+/** The only collector of a data directory: it also takes over what workers left. */
+function wholePart(settings: Settings): Part {
+  return { inherited_logs: listInheritedLogs(settings.SPANLEDGER_DATA_DIR, 0) };
+}
+
+/** Opens the engine and starts a collector on it. */
+export async function startIngest(
   settings: Settings,
-  log: Log,
-  stops: Stops,
-  fail: (error: Error) => void,
+  { log, stops, fail }: Run,
+  part: Part,
 ): Promise<{ engine: Engine; collector: Collector }> {
+  // Whoever starts it: workers come this way too.
+  requireKeyBeyondLoopback(settings, ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_OTLP_GRPC"]);
+  const tls = readTls(settings);
   prepareDataDirectory(settings.SPANLEDGER_DATA_DIR);
   const engine = await openEngine(settings);
   stops.push(() => engine.close());
   // A server may be away and spans are received all the same; the embedded engine is there, and
   // who reads the ready line may ask at once.
   if (engine.kind === "embedded") await migrate(engine);
+  const traces = await startTraces(log);
+  stops.push(() => traces.stop());
   const collector = await startCollector({
     settings,
     engine,
     log,
     authenticate: makeAuthenticator(settings.SPANLEDGER_API_KEY),
+    tls,
     onFatal: fail,
+    tracer: traces.tracer,
+    version: VERSION,
+    ...part,
   });
   stops.push(() => collector.stop());
   return { engine, collector };
 }
 
-async function startCollectorAlone(
-  log: Log,
-  stops: Stops,
-  fail: (error: Error) => void,
-): Promise<Ready> {
+async function startCollectorAlone(run: Run): Promise<Ready> {
   const settings = readSettings();
   requireServer(settings, "collector");
-  requireKeyBeyondLoopback(settings, ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_MONITOR"]);
-  const { collector } = await startIngest(settings, log, stops, fail);
-  const { address, server } = await serveMonitor(collector, settings.SPANLEDGER_MONITOR);
-  stops.push(() => closeServer(server));
-  return { otlp_http: collector.otlp_http, otlp_grpc: null, monitor: address };
+  requireKeyBeyondLoopback(settings, [
+    "SPANLEDGER_OTLP_HTTP",
+    "SPANLEDGER_OTLP_GRPC",
+    "SPANLEDGER_MONITOR",
+  ]);
+  const { collector } = await startIngest(settings, run, wholePart(settings));
+  const { address, server } = await serveMonitor(
+    watchCollector(collector),
+    settings.SPANLEDGER_MONITOR,
+  );
+  run.stops.push(() => closeServer(server));
+  return { otlp_http: collector.otlp_http, otlp_grpc: collector.otlp_grpc, monitor: address };
 }
 
-async function startApiAlone(log: Log, stops: Stops): Promise<Ready> {
+async function startApiAlone({ log, stops }: Run): Promise<Ready> {
   const settings = readSettings();
   requireServer(settings, "query-api");
   requireKeyBeyondLoopback(settings, ["SPANLEDGER_HTTP"]);
@@ -112,13 +156,26 @@ const PROGRAMS = {
   serve: startServe,
   collector: startCollectorAlone,
   "query-api": startApiAlone,
-} as const;
+} as const satisfies Record<string, Start>;
 
 export type ProgramName = keyof typeof PROGRAMS;
 
 /** Runs a program until a signal stops it; resolves with the exit code. */
-export async function runProgram(name: ProgramName): Promise<number> {
-  const log = makeLog(name);
+export function runProgram(name: ProgramName): Promise<number> {
+  return runUntilStopped(makeLog(name, readLogSettings()), PROGRAMS[name], printReady);
+}
+
+/** Tells on stdout, which holds nothing else, that the program is ready and where. */
+export function printReady(ready: Ready): void {
+  process.stdout.write(`${JSON.stringify({ msg: "ready", ...ready })}\n`);
+}
+
+/** Starts a program, tells when it is ready, and runs it until something stops it. */
+export async function runUntilStopped(
+  log: Log,
+  start: Start,
+  tellReady: (ready: Ready) => void,
+): Promise<number> {
   const end = Promise.withResolvers<number>();
   const fail = (error: Error) => {
     log.error({}, messageOf(error));
@@ -132,10 +189,9 @@ export async function runProgram(name: ProgramName): Promise<number> {
   }
   // The launcher on an old Node is our parent and holds the channel: without it nobody can stop us.
   process.once("disconnect", () => end.resolve(0));
-  const stops: Stops = [];
+  const stops: Run["stops"] = [];
   try {
-    const ready = await PROGRAMS[name](log, stops, fail);
-    process.stdout.write(`${JSON.stringify({ msg: "ready", ...ready })}\n`);
+    tellReady(await start({ log, stops, fail, stop: () => end.resolve(0) }));
   } catch (error) {
     // The engine does not survive a process that ends under it.
     await stopAll(stops, 1, log);
@@ -148,7 +204,7 @@ export async function runProgram(name: ProgramName): Promise<number> {
 }
 
 /** Stops everything, the last started first, within the deadline. */
-async function stopAll(stops: Stops, code: number, log: Log): Promise<void> {
+async function stopAll(stops: Run["stops"], code: number, log: Log): Promise<void> {
   const deadline = setTimeout(() => {
     log.warn({}, "the stop took too long; what was acknowledged is in the log");
     process.exit(code);

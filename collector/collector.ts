@@ -2,45 +2,34 @@
  * One collector as a running thing: opens the log, starts the receiver and the loops behind it, and
  * stops them in the order that loses nothing.
  */
-import { randomUUID } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { randomInt, randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders, Server } from "node:http";
-import { join } from "node:path";
-import type { Engine, TableColumn } from "../clickhouse/engine.ts";
+import { dirname, join } from "node:path";
+import type { Engine } from "../clickhouse/engine.ts";
 import { migrate } from "../clickhouse/migrate.ts";
-import { loadQuery } from "../clickhouse/queries.ts";
-import { SPAN_COLUMNS } from "../schemas/columns.ts";
-import { BUCKET_S, type RecordTable } from "../schemas/record.ts";
-import { USAGE_METRIC_COLUMNS } from "../schemas/usage-metrics.ts";
 import { messageOf, PermanentError } from "../schemas/errors.ts";
 import type { Log } from "../schemas/log.ts";
 import type { Settings } from "../schemas/settings.ts";
-import {
-  DEFAULT_BATCH_BYTES,
-  type InsertEvent,
-  type InsertLoop,
-  startInsertLoop,
-} from "./insert/loop.ts";
-import { type CollectorMetrics, makeCollectorMetrics } from "./metrics.ts";
-import { type Bucket, Resolver, type ResolverEvent, SettleLoop } from "./ownership/resolver.ts";
-import type { Window } from "./ownership/store.ts";
-import {
-  countCalls,
-  loadPrices,
-  makePipeline,
-  MULTI_SIGNAL_DIALECTS,
-  type Pipeline,
-} from "./pipeline.ts";
+import { makeResolver, startInserts } from "./inserts.ts";
+import type { InsertLoop } from "./insert/loop.ts";
+import { markBuckets } from "./insert/target.ts";
+import { drainInherited, type InheritedLog } from "./inherited.ts";
+import { addProcessMetrics, type CollectorMetrics, makeCollectorMetrics } from "./metrics.ts";
+import { Resolver, type ResolverEvent, SettleLoop } from "./ownership/resolver.ts";
+import { loadPrices, makePipeline, type Pipeline } from "./pipeline.ts";
 import { tellPriceChange } from "./rating/runs.ts";
-import { createOtlpHttpServer } from "./receive/http.ts";
-import {
-  DEFAULT_DAY_INTERVAL_MS,
-  DEFAULT_MAX_BUCKETS,
-  Recompute,
-  type RecomputeEvent,
-} from "./recompute/recompute.ts";
+import type { OtlpGrpcServer } from "./receive/grpc.ts";
+import { checkTls, type TlsFiles } from "./receive/grpc-tls.ts";
+import { describeError } from "./receive/reply.ts";
+import { makeReceivers } from "./receivers.ts";
+import type { RecomputeEvent } from "./recompute/recompute.ts";
+import { type RunningRecompute, startRecompute } from "./recompute/start.ts";
+import { Telemetry, type TelemetryOptions } from "./telemetry/telemetry.ts";
 import { nodeDisk } from "./wal/disk.ts";
 import { openWal, SEGMENT_MAX_BYTES, type Wal } from "./wal/wal.ts";
+import { checkWal, watchWal } from "./watch-wal.ts";
+
+export type { TlsFiles } from "./receive/grpc-tls.ts";
 
 export interface CollectorOptions {
   readonly settings: Settings;
@@ -48,13 +37,25 @@ export interface CollectorOptions {
   readonly log: Log;
   /** The project of a request by its headers; null when its key is not good. */
   readonly authenticate: (headers: IncomingHttpHeaders) => string | null;
+  /** What OTLP is received with; plain text when it is not given. */
+  readonly tls?: TlsFiles | null;
   /** Ends the process: the log cannot promise durability any more. */
   readonly onFatal: (error: Error) => void;
+  /** Whether it settles traces and recomputes rollups; of several collectors one is enough. */
+  readonly keeps_rollups?: boolean;
+  /** Directories of logs that collectors left which do not run any more: inserted beside its own. */
+  readonly inherited_logs?: readonly string[];
+  /** Traces what the collector does; it is not traced when this is not given. */
+  readonly tracer?: TelemetryOptions["tracer"];
+  /** Of Spanledger, for metrics. */
+  readonly version?: string;
 }
 
 export interface Collector {
   /** Where OTLP/HTTP is received, host:port. */
   readonly otlp_http: string;
+  /** Where OTLP/gRPC is received, host:port. */
+  readonly otlp_grpc: string;
   readonly metrics: CollectorMetrics;
   /** Rejects with the reason while the collector cannot take spans. */
   checkReady(): Promise<void>;
@@ -62,6 +63,8 @@ export interface Collector {
   stop(): Promise<void>;
 }
 
+/** Least time between two log lines that say that ClickHouse is away at start, ms. */
+const AWAY_LOG_INTERVAL_MS = 60_000;
 /** Pause between attempts to reach the engine at start, ms. */
 const MIGRATE_RETRY_MS = 1_000;
 /** Pause between looks for traces that have settled, ms. */
@@ -76,9 +79,71 @@ const MAX_SYNC_FAILURES = 2;
 /** Opens the log and starts a collector; resolves when it receives. */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
   const { settings, log } = options;
+  const { tls = null } = options;
+  if (tls !== null) checkTls(tls);
+  const telemetry = openTelemetry(options);
+  const { metrics } = telemetry;
+  const wal = telemetry.watchLog(
+    await openLog(join(settings.SPANLEDGER_DATA_DIR, "wal"), settings, telemetry),
+  );
+  const prices = loadPrices(settings.SPANLEDGER_PRICES_FILE);
+  metrics.set_aside_records.inc(wal.stats().set_aside_records);
+  const background = new Background(options, wal, telemetry);
+  const pipeline = makePipeline({
+    wal,
+    book: prices.book,
+    capture_content: settings.SPANLEDGER_CAPTURE_CONTENT,
+    max_future_s: settings.SPANLEDGER_MAX_FUTURE_S,
+    max_age_s: settings.SPANLEDGER_MAX_AGE_S,
+    seed: randomInt(2 ** 31),
+    now_ms: Date.now,
+    onSynced: () => background.wake(),
+  });
+  const checkReady = async () => checkWal(wal.stats(), Date.now());
+  const { http, grpc } = makeReceivers({
+    settings,
+    tls,
+    telemetry,
+    authenticate: options.authenticate,
+    checkReady,
+    checkLoad: () => pipeline.checkRoom(),
+    exportBody: giveUpOnDisk(pipeline, wal, options.onFatal),
+  });
+  const otlp_http = await listen(http, settings.SPANLEDGER_OTLP_HTTP);
+  const otlp_grpc = await listen(grpc.listener, settings.SPANLEDGER_OTLP_GRPC);
+  background.start(prices.fingerprint);
+  const inherited = drainInherited({
+    directories: options.inherited_logs ?? [],
+    open: (directory) => openInherited(directory, options, telemetry, prices.fingerprint),
+    log,
+  });
+  const unwatch = watchWal(wal, settings.SPANLEDGER_WAL_MAX_BYTES, metrics, log);
+  log.info({ otlp_http, otlp_grpc, wal: wal.stats() }, "collector receives");
+  return {
+    otlp_http,
+    otlp_grpc,
+    metrics,
+    checkReady,
+    async stop() {
+      unwatch();
+      await Promise.all([closeServer(http), grpc.close(STOP_GRACE_MS)]);
+      await pipeline.idle();
+      await Promise.all([background.stop(), inherited.stop()]);
+      await wal.close();
+    },
+  };
+}
+
+function openTelemetry({ tracer = null, version = "", engine, log }: CollectorOptions): Telemetry {
   const metrics = makeCollectorMetrics();
-  const wal = await openWal({
-    directory: join(settings.SPANLEDGER_DATA_DIR, "wal"),
+  addProcessMetrics(metrics);
+  metrics.build_info.set({ version, engine: engine.kind }, 1);
+  return new Telemetry({ metrics, log, tracer, statusOf: (error) => describeError(error).status });
+}
+
+function openLog(directory: string, settings: Settings, telemetry: Telemetry): Promise<Wal> {
+  return openWal({
+    directory,
     disk: nodeDisk(),
     // Only whole segments are freed: a small budget needs small ones.
     segment_max_bytes: Math.min(
@@ -88,131 +153,66 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     max_bytes: settings.SPANLEDGER_WAL_MAX_BYTES,
     now_ms: Date.now,
     new_uuid: randomUUID,
+    observeSync: telemetry.observeSync,
   });
-  const prices = loadPrices(settings.SPANLEDGER_PRICES_FILE);
-  const background = new Background(options, wal, metrics);
-  const pipeline = makePipeline({
-    wal,
-    book: prices.book,
-    capture_content: settings.SPANLEDGER_CAPTURE_CONTENT,
-    max_future_s: settings.SPANLEDGER_MAX_FUTURE_S,
-    now_ms: Date.now,
-    onSynced: () => background.wake(),
-  });
-  const server = createOtlpHttpServer({
-    max_body_bytes: settings.SPANLEDGER_MAX_BODY_BYTES,
-    max_in_flight_bytes: settings.SPANLEDGER_MAX_IN_FLIGHT_BYTES,
-    authenticate: options.authenticate,
-    exportBody: measure(pipeline, wal, metrics, options.onFatal),
-    observe(signal, status, body_bytes) {
-      metrics.requests.inc({ signal, status: String(status) });
-      metrics.received_bytes.inc(body_bytes);
-    },
-  });
-  const otlp_http = await listen(server, settings.SPANLEDGER_OTLP_HTTP);
-  background.start(prices.fingerprint);
-  watchWal(wal, metrics);
-  log.info({ otlp_http, wal: wal.stats() }, "collector receives");
+}
+
+/** Inserts the log of another collector; what it sets aside stays beside that log. */
+async function openInherited(
+  directory: string,
+  options: CollectorOptions,
+  telemetry: Telemetry,
+  price_fingerprint: string,
+): Promise<InheritedLog> {
+  const wal = await openLog(directory, options.settings, telemetry);
+  const settings = { ...options.settings, SPANLEDGER_DATA_DIR: dirname(directory) };
+  const background = new Background({ ...options, settings, keeps_rollups: false }, wal, telemetry);
+  background.start(price_fingerprint);
   return {
-    otlp_http,
-    metrics,
-    async checkReady() {
-      const { consecutive_sync_failures } = wal.stats();
-      if (consecutive_sync_failures > 0) throw new Error("the log cannot be synced");
-    },
+    pending: () => wal.stats().records_pending,
     async stop() {
-      await closeServer(server);
-      await pipeline.idle();
       await background.stop();
       await wal.close();
     },
   };
 }
 
-/** The columns of each table that is written through the log. */
-const TABLE_COLUMNS: Readonly<Record<RecordTable, readonly TableColumn[]>> = {
-  spans: SPAN_COLUMNS,
-  usage_metric_points: USAGE_METRIC_COLUMNS,
-};
-
-/** Projects and range of time of buckets, at least one. */
-function spanOf(buckets: readonly Bucket[]): Window & { projects: string[] } {
-  let from_s = Infinity;
-  let to_s = 0;
-  for (const [, start_s] of buckets) {
-    from_s = Math.min(from_s, start_s);
-    to_s = Math.max(to_s, start_s + BUCKET_S);
-  }
-  return { from_s, to_s, projects: [...new Set(buckets.map(([project_id]) => project_id))] };
-}
-
-async function markBuckets(
-  engine: Engine,
-  buckets: readonly Bucket[],
-  writer_id: string,
-  sequence: number,
-): Promise<void> {
-  const projects = buckets.map(([project_id]) => project_id);
-  const starts = buckets.map(([, start_s]) => start_s);
-  const params = { projects, starts, writer_id, sequence };
-  await engine.command(loadQuery("mark_buckets"), params, "insert");
-}
-
-/** Counts what the pipeline does; gives up when the disk cannot sync any more. */
-function measure(
+/** Ends the process when the disk cannot sync any more. */
+function giveUpOnDisk(
   pipeline: Pipeline,
   wal: Wal,
-  metrics: CollectorMetrics,
   onFatal: (error: Error) => void,
 ): Pipeline["exportBody"] {
   return async (signal, body, encoding, project_id) => {
-    const finish = metrics.ack_duration.startTimer();
     try {
-      const result = await pipeline.exportBody(signal, body, encoding, project_id);
-      metrics.accepted_items.inc({ signal }, result.accepted_items);
-      metrics.rejected_items.inc({ signal }, result.rejected_items);
-      metrics.ignored_items.inc({ signal }, result.ignored_items);
-      metrics.counted_calls.inc(result.counted_calls);
-      return result;
+      return await pipeline.exportBody(signal, body, encoding, project_id);
     } catch (error) {
       if (wal.stats().consecutive_sync_failures >= MAX_SYNC_FAILURES) {
         onFatal(new Error(`the write-ahead log cannot be synced: ${messageOf(error)}`));
       }
       throw error;
-    } finally {
-      finish();
     }
   };
-}
-
-/** Gauges of the log, read when metrics are asked for. */
-function watchWal(wal: Wal, metrics: CollectorMetrics): void {
-  const collect = () => {
-    const stats = wal.stats();
-    metrics.wal_bytes.set(stats.bytes);
-    metrics.wal_pending_records.set(stats.records_pending);
-    metrics.wal_oldest_pending_seconds.set(stats.oldest_pending_ms / 1000);
-    metrics.wal_quarantined_records.set(stats.quarantined_records);
-  };
-  Object.assign(metrics.wal_bytes, { collect });
 }
 
 /** The part behind the log: schema, inserts, rollups. Ingest does not need any of it to go on. */
 class Background {
   readonly #options: CollectorOptions;
   readonly #wal: Wal;
+  readonly #telemetry: Telemetry;
   readonly #metrics: CollectorMetrics;
   #loop: InsertLoop | null = null;
   #settle: SettleLoop | null = null;
-  #recompute: Recompute | null = null;
+  #recompute: RunningRecompute | null = null;
   #stopped = false;
   #starting: Promise<void> = Promise.resolve();
   #cancelWait: () => void = () => {};
 
-  constructor(options: CollectorOptions, wal: Wal, metrics: CollectorMetrics) {
+  constructor(options: CollectorOptions, wal: Wal, telemetry: Telemetry) {
     this.#options = options;
     this.#wal = wal;
-    this.#metrics = metrics;
+    this.#telemetry = telemetry;
+    this.#metrics = telemetry.metrics;
   }
 
   start(price_fingerprint: string): void {
@@ -235,6 +235,7 @@ class Background {
   /** The engine may be away at start: spans are received meanwhile. */
   async #startWhenReachable(price_fingerprint: string): Promise<void> {
     const { engine, log } = this.#options;
+    let told_ms = -Infinity;
     while (!this.#stopped) {
       try {
         const applied = await migrate(engine);
@@ -243,30 +244,28 @@ class Background {
       } catch (error) {
         if (error instanceof PermanentError) {
           log.error({ code: error.code }, `the schema cannot be migrated: ${error.message}`);
-        } else {
+        } else if (performance.now() - told_ms >= AWAY_LOG_INTERVAL_MS) {
+          told_ms = performance.now();
           log.warn({}, `ClickHouse is away, spans are kept in the log: ${messageOf(error)}`);
         }
         await this.#wait(MIGRATE_RETRY_MS);
       }
     }
     if (this.#stopped) return;
-    await tellPriceChange(engine, log, price_fingerprint, Date.now());
-    const resolver = this.#makeResolver();
-    this.#loop = this.#startInserts(resolver);
+    const { keeps_rollups = true } = this.#options;
+    if (keeps_rollups) await tellPriceChange(engine, log, price_fingerprint, Date.now());
+    const { settings } = this.#options;
+    const resolver = makeResolver(engine, settings, (event) => this.#observeResolver(event));
+    this.#loop = startInserts({
+      ...this.#options,
+      wal: this.#wal,
+      telemetry: this.#telemetry,
+      resolver,
+      onInserted: (duration_ms) => this.#recompute?.noteInsert(duration_ms),
+    });
+    if (!keeps_rollups) return;
     this.#settle = this.#startSettling(resolver);
     this.#recompute = this.#startRecompute();
-  }
-
-  #makeResolver(): Resolver {
-    const { engine, settings } = this.#options;
-    return new Resolver(engine, {
-      decide: countCalls,
-      session_dialects: MULTI_SIGNAL_DIALECTS,
-      settle_ms: settings.SPANLEDGER_TRACE_SETTLE_S * 1000,
-      window_s: settings.SPANLEDGER_TRACE_WINDOW_S,
-      now_ms: Date.now,
-      observe: (event) => this.#observeResolver(event),
-    });
   }
 
   #startSettling(resolver: Resolver): SettleLoop {
@@ -285,10 +284,12 @@ class Background {
 
   #observeResolver(event: ResolverEvent): void {
     if (event.kind === "failed") {
+      this.#metrics.resolve_failures.inc();
       this.#options.log.warn({}, `counting failed, trying again: ${event.message}`);
       return;
     }
     if (event.kind === "left_out") {
+      this.#metrics.left_out_traces.inc();
       this.#options.log.warn({}, event.message);
       return;
     }
@@ -296,72 +297,36 @@ class Background {
     this.#metrics.decisions.inc(event.decisions);
   }
 
-  #startInserts(resolver: Resolver): InsertLoop {
+  #startRecompute(): RunningRecompute {
     const { engine, settings } = this.#options;
-    const { writer_id } = this.#wal;
-    return startInsertLoop(
-      this.#wal,
-      {
-        insertBlocks: (table, blocks) => engine.insertNative(table, TABLE_COLUMNS[table], blocks),
-        resolveCalls: ({ buckets, first_sequence, last_sequence }) =>
-          resolver.resolveBatch({ ...spanOf(buckets), buckets, first_sequence, last_sequence }),
-        markBuckets: (buckets, sequence) => markBuckets(engine, buckets, writer_id, sequence),
-      },
-      this.#wal.stats().released_sequence,
-      {
-        max_rows: settings.SPANLEDGER_INSERT_MAX_ROWS,
-        max_age_ms: settings.SPANLEDGER_INSERT_MAX_AGE_MS,
-        max_bytes: DEFAULT_BATCH_BYTES,
-        now_ms: Date.now,
-        setAside: async (record, reason) => {
-          const directory = join(settings.SPANLEDGER_DATA_DIR, "dead-letter");
-          await mkdir(directory, { recursive: true, mode: 0o700 });
-          const file = join(directory, String(record.sequence));
-          await writeFile(`${file}.record`, record.payload, { mode: 0o600, flush: true });
-          await writeFile(`${file}.txt`, `${reason}\n`, { mode: 0o600, flush: true });
-        },
-        observe: (event) => this.#observeInsert(event),
-      },
-    );
-  }
-
-  #observeInsert(event: InsertEvent): void {
-    const { log } = this.#options;
-    switch (event.kind) {
-      case "inserted":
-        this.#metrics.inserted_rows.inc(event.rows);
-        this.#metrics.insert_duration.observe(event.duration_ms / 1000);
-        break;
-      case "failed":
-        this.#metrics.insert_failures.inc();
-        log.warn({ retry_ms: event.retry_ms }, `insert failed, trying again: ${event.message}`);
-        break;
-      case "set_aside":
-        this.#metrics.set_aside_records.inc();
-        log.error({}, `a record was set aside in dead-letter/: ${event.message}`);
-        break;
-    }
-  }
-
-  #startRecompute(): Recompute {
-    const { engine, settings } = this.#options;
-    const recompute = new Recompute(engine, {
-      interval_ms: settings.SPANLEDGER_RECOMPUTE_INTERVAL_MS,
-      max_buckets: DEFAULT_MAX_BUCKETS,
-      day_interval_ms: DEFAULT_DAY_INTERVAL_MS,
-      now_ms: Date.now,
+    return startRecompute(engine, {
+      settings,
+      token: randomUUID(),
+      behind_ms: () => this.#wal.stats().oldest_pending_ms,
       observe: (event) => this.#observeRecompute(event),
     });
-    recompute.start();
-    return recompute;
+  }
+
+  #tellLag(): void {
+    const lag = this.#recompute?.lag();
+    if (lag === undefined) return;
+    const { recompute_lag } = this.#metrics;
+    recompute_lag.dirty_buckets.set(lag.dirty_buckets);
+    recompute_lag.oldest_dirty_seconds.set(lag.oldest_dirty_s);
+    recompute_lag.rows_waiting.set(lag.rows_waiting);
+    recompute_lag.is_holder.set(this.#recompute?.isHolder() === true ? 1 : 0);
   }
 
   #observeRecompute(event: RecomputeEvent): void {
+    this.#tellLag();
     if (event.kind === "failed") {
       this.#metrics.recompute_failures.inc();
+      this.#telemetry.noteRound(0, 0, false);
       this.#options.log.warn({}, `recompute failed, trying again: ${event.message}`);
       return;
     }
+    if (event.buckets === 0) return;
+    this.#telemetry.noteRound(event.buckets, event.duration_ms, true);
     this.#metrics.recompute_duration.observe(event.duration_ms / 1000);
     this.#metrics.recomputed_buckets.inc(event.buckets);
   }
@@ -378,7 +343,10 @@ class Background {
 }
 
 /** Listens and returns host:port as it turned out. */
-export function listen(server: Server, address: { host: string; port: number }): Promise<string> {
+export function listen(
+  server: OtlpGrpcServer["listener"],
+  address: { host: string; port: number },
+): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const where = `${address.host}:${address.port}`;

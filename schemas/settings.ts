@@ -36,6 +36,33 @@ const integer = (minimum: number, maximum: number) =>
     .transform(Number)
     .pipe(z.number().min(minimum).max(maximum));
 
+/**
+ * Scheme, host and perhaps a port, as a browser writes its origin; `*.` stands for every name below a
+ * domain of two labels or more.
+ */
+const ORIGIN =
+  /^[a-z][a-z0-9+.-]*:\/\/(?:(?:\*\.[a-z0-9_-]+\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::\d{1,5})?$/;
+
+const origins = z
+  .string()
+  .toLowerCase()
+  .transform((text) => text.split(",").map((origin) => origin.trim()))
+  .refine(
+    (list) => list.every((origin) => ORIGIN.test(origin)),
+    "must be origins such as https://app.example.com or https://*.example.com, separated by commas",
+  )
+  // Browsers leave out the port that the scheme has anyway.
+  .transform((list): readonly string[] =>
+    list.map((origin) => origin.replace(/^(https:.*):443$|^(http:.*):80$/, "$1$2")),
+  );
+
+const fraction = (minimum: number, maximum: number) =>
+  z
+    .string()
+    .regex(/^\d(\.\d{1,6})?$/, "must be a number such as 0.25")
+    .transform(Number)
+    .pipe(z.number().min(minimum).max(maximum));
+
 export interface Setting {
   readonly schema: z.ZodType;
   /** The default, as one would write it; null when the setting is unset by default. */
@@ -56,6 +83,27 @@ export const SETTINGS = {
     schema: address,
     default: "127.0.0.1:4318",
     description: "Where OTLP/HTTP is received. A port of 0 takes a free one.",
+  },
+  SPANLEDGER_OTLP_GRPC: {
+    schema: address,
+    default: "127.0.0.1:4317",
+    description: "Where OTLP/gRPC is received. A port of 0 takes a free one.",
+  },
+  SPANLEDGER_OTLP_PATH_PREFIX: {
+    schema: z
+      .string()
+      .regex(/^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/, "must be a path such as /otlp"),
+    default: null,
+    description:
+      "Path in front of /v1/traces and the others, for senders behind a proxy that keeps it. " +
+      "The paths without it are received too.",
+  },
+  SPANLEDGER_CORS_ORIGINS: {
+    schema: origins,
+    default: null,
+    description:
+      "Origins whose web pages may send OTLP/HTTP, separated by commas: https://app.example.com, or " +
+      "https://*.example.com for every name below it. Unset: none.",
   },
   SPANLEDGER_HTTP: {
     schema: address,
@@ -84,6 +132,16 @@ export const SETTINGS = {
       "Required to listen on any address but loopback.",
     secret: true,
   },
+  SPANLEDGER_LOG_LEVEL: {
+    schema: z
+      .string()
+      .toLowerCase()
+      .pipe(z.enum(["error", "warn", "info"], { error: 'must be "error", "warn" or "info"' })),
+    default: "info",
+    description:
+      "Least severe lines that are logged: `error` (a person has to act), `warn` (it was recovered " +
+      "from) or `info`.",
+  },
   SPANLEDGER_CAPTURE_CONTENT: {
     schema: flag,
     default: "false",
@@ -107,11 +165,48 @@ export const SETTINGS = {
     default: String(256 * MIB),
     description: "Bodies being worked on at once, bytes; above it senders get 503 and come back.",
   },
+  SPANLEDGER_GRPC_MAX_STREAMS: {
+    schema: integer(1, 10_000),
+    default: "200",
+    description: "Calls at once on one gRPC connection; more wait for their turn at the sender.",
+  },
+  SPANLEDGER_GRPC_MAX_CONNECTION_AGE_S: {
+    schema: integer(1, 7 * 86_400),
+    default: "1800",
+    description:
+      "Age at which a gRPC connection is asked to come again, seconds, so that load spreads over all " +
+      "collectors. Its calls are finished.",
+  },
+  SPANLEDGER_TLS_CERT_FILE: {
+    schema: z.string().min(1),
+    default: null,
+    description:
+      "PEM file with the certificate, and those between it and its authority, that OTLP is received " +
+      "with, over gRPC and HTTP. Unset: plain text.",
+  },
+  SPANLEDGER_TLS_KEY_FILE: {
+    schema: z.string().min(1),
+    default: null,
+    description: "PEM file with the key of SPANLEDGER_TLS_CERT_FILE.",
+  },
+  SPANLEDGER_TLS_CLIENT_CA_FILE: {
+    schema: z.string().min(1),
+    default: null,
+    description:
+      "PEM file with the authority that senders of OTLP must have a certificate of. Unset: they need none.",
+  },
   SPANLEDGER_MAX_FUTURE_S: {
     schema: integer(0, 366 * 86_400),
     default: "86400",
     description:
       "How far in the future a span, event or data point may lie, seconds; later ones are rejected.",
+  },
+  SPANLEDGER_MAX_AGE_S: {
+    schema: integer(86_400, 100 * 366 * 86_400),
+    default: String(396 * 86_400),
+    description:
+      "How long ago a span, event or data point may have started, seconds; older ones are rejected. " +
+      "Raise it to import history.",
   },
   SPANLEDGER_WAL_MAX_BYTES: {
     schema: integer(MIB, 1024 * GIB),
@@ -124,10 +219,35 @@ export const SETTINGS = {
     default: "100000",
     description: "Rows of one INSERT under load.",
   },
+  SPANLEDGER_INSERT_BACKLOG_ROWS: {
+    schema: integer(1, 4_000_000),
+    default: "200000",
+    description: "Rows of one INSERT while twice SPANLEDGER_INSERT_MAX_ROWS or more wait.",
+  },
+  SPANLEDGER_INSERT_MAX_BYTES: {
+    schema: integer(MIB, 4 * GIB),
+    default: String(128 * MIB),
+    description:
+      "Bytes of one INSERT. As many again are read ahead, and may wait for days long past.",
+  },
   SPANLEDGER_INSERT_MAX_AGE_MS: {
     schema: integer(1, 60_000),
-    default: "500",
-    description: "Longest a row waits for its INSERT when traffic is low, ms.",
+    default: "1000",
+    description:
+      "How old a row is at most when it is in ClickHouse while traffic is low, ms; the time that the " +
+      "last INSERT took is taken off, down to half.",
+  },
+  SPANLEDGER_DEAD_LETTER_MAX_BYTES: {
+    schema: integer(MIB, 1024 * GIB),
+    default: String(GIB),
+    description:
+      "Disk for records that ClickHouse refuses, bytes. When it is full nothing is dropped: inserts " +
+      "stop until `spanledger dead-letter` has made room.",
+  },
+  SPANLEDGER_DEAD_LETTER_MAX_FILES: {
+    schema: integer(1, 1_000_000),
+    default: "10000",
+    description: "The same, in records.",
   },
   SPANLEDGER_TRACE_SETTLE_S: {
     schema: integer(0, 86_400),
@@ -147,6 +267,19 @@ export const SETTINGS = {
     schema: integer(10, 3_600_000),
     default: "2000",
     description: "Pause between recomputes of the rollups, ms. Answers never wait for them.",
+  },
+  SPANLEDGER_RECOMPUTE_CPU_SHARE: {
+    schema: fraction(0.01, 1),
+    default: "0.25",
+    description:
+      "Share of one core that recomputing the rollups takes while inserts need the machine: less while " +
+      "they are behind, and what they leave of the core when they are not.",
+  },
+  SPANLEDGER_RECOMPUTE_MEMORY_BYTES: {
+    schema: integer(64 * MIB, 1024 * GIB),
+    default: String(512 * MIB),
+    description:
+      "Memory of one statement that recomputes rollups, bytes; a portion that needs more is cut.",
   },
   SPANLEDGER_ENGINE_MEMORY_BYTES: {
     schema: integer(256 * MIB, 1024 * GIB),

@@ -46,6 +46,7 @@ function run(
 const free = {
   SPANLEDGER_DATA_DIR: other.path,
   SPANLEDGER_OTLP_HTTP: "127.0.0.1:0",
+  SPANLEDGER_OTLP_GRPC: "127.0.0.1:0",
   SPANLEDGER_HTTP: "127.0.0.1:0",
 };
 

@@ -39,6 +39,7 @@ function start(name: string): Promise<Record<string, string>> {
       SPANLEDGER_DATA_DIR: data.path,
       SPANLEDGER_API_KEY: API_KEY,
       SPANLEDGER_OTLP_HTTP: "127.0.0.1:0",
+      SPANLEDGER_OTLP_GRPC: "127.0.0.1:0",
       SPANLEDGER_HTTP: "127.0.0.1:0",
       SPANLEDGER_MONITOR: "127.0.0.1:0",
     },

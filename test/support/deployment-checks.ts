@@ -28,11 +28,14 @@ import { flattenNodes } from "./xml.ts";
 export const IMAGE_SETTINGS = [
   "SPANLEDGER_DATA_DIR",
   "SPANLEDGER_OTLP_HTTP",
+  "SPANLEDGER_OTLP_GRPC",
   "SPANLEDGER_HTTP",
   "SPANLEDGER_CLICKHOUSE_URL",
   "SPANLEDGER_CAPTURE_CONTENT",
   "SPANLEDGER_API_KEY",
   "SPANLEDGER_MONITOR",
+  "SPANLEDGER_TLS_CERT_FILE",
+  "SPANLEDGER_TLS_KEY_FILE",
 ];
 
 /** Every command used is one that the launcher and the command line know. */

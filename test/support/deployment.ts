@@ -164,7 +164,7 @@ export function listListening(deployment: Deployment, name: string, service: Ser
   if (!isOurs(service)) return FOREIGN_PORTS[name]?.(service) ?? [];
   const environment = readEnvironment(deployment, service);
   const settings: Record<string, (keyof typeof SETTINGS)[]> = {
-    collector: ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_MONITOR"],
+    collector: ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_OTLP_GRPC", "SPANLEDGER_MONITOR"],
     "query-api": ["SPANLEDGER_HTTP"],
   };
   return (settings[service.command?.[0] ?? ""] ?? [])

@@ -25,7 +25,12 @@ import { errorCode } from "../../clickhouse/engine.ts";
  * - late_exception: HTTP 200, some of the answer, then the exception (wait_end_of_query off)
  * - slow: the answer comes after `delay_ms`
  * - memory_limit, readonly: exceptions 241 and 164 for every statement
- * - incorrect_data: exception 117 for INSERTs, everything else works
+ * - incorrect_data, too_many_parts, timeout, quota, unknown_table, unknown_column, disk_full,
+ *   table_readonly, unexplained: exceptions 117, 252, 159, 201, 60, 16, 243, 242 and 49 for INSERTs,
+ *   everything else works
+ * - half_insert: half of the rows of an INSERT are stored, then the connection is reset: the server was
+ *   restarted in between; everything else works
+ * - ignore_input: an INSERT through input() is answered as done and writes nothing
  */
 export type FailMode =
   | "refuse"
@@ -38,7 +43,30 @@ export type FailMode =
   | "slow"
   | "memory_limit"
   | "readonly"
-  | "incorrect_data";
+  | "half_insert"
+  | "ignore_input"
+  | InsertFailMode;
+
+/** Exceptions of INSERTs by mode; texts as ClickHouse writes them. */
+const INSERT_EXCEPTIONS = {
+  incorrect_data:
+    "Code: 117. DB::Exception: Expected end of block: While executing NativeFormat. (INCORRECT_DATA)",
+  too_many_parts:
+    "Code: 252. DB::Exception: Too many parts (3001 with average size of 1.00 MiB). Merges are processing significantly slower than inserts. (TOO_MANY_PARTS)",
+  timeout:
+    "Code: 159. DB::Exception: Timeout exceeded: elapsed 300.1 seconds, maximum: 300. (TIMEOUT_EXCEEDED)",
+  quota:
+    "Code: 201. DB::Exception: Quota for user `spanledger` for 3600s has been exceeded. (QUOTA_EXCEEDED)",
+  unknown_table: "Code: 60. DB::Exception: Table spanledger.spans does not exist. (UNKNOWN_TABLE)",
+  unknown_column:
+    "Code: 16. DB::Exception: No such column region in table spanledger.spans. (NO_SUCH_COLUMN_IN_TABLE)",
+  disk_full:
+    "Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space. (NOT_ENOUGH_SPACE)",
+  table_readonly: "Code: 242. DB::Exception: Table is in readonly mode. (TABLE_IS_READ_ONLY)",
+  unexplained: "Code: 49. DB::Exception: Bad cast from type. (LOGICAL_ERROR)",
+} as const;
+
+export type InsertFailMode = keyof typeof INSERT_EXCEPTIONS;
 
 export interface FakeOptions {
   /** The directory that this process has its embedded engine open on; it must be open already. */
@@ -53,6 +81,8 @@ export interface FakeClickHouse {
   readonly statements: readonly string[];
   /** Connections that were opened so far. */
   readonly connections: number;
+  /** INSERTs of data that ran at once, at most. */
+  readonly peak_inserts: number;
   /** Fails from now on, until healed. A delay is in ms. */
   fail(mode: FailMode, delay_ms?: number): Promise<void>;
   /** Works again; requests that hang stay unanswered. */
@@ -104,10 +134,6 @@ const FIXED_EXCEPTIONS: ReadonlyMap<FailMode, string> = new Map([
   ],
   ["readonly", "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)"],
   [
-    "incorrect_data",
-    "Code: 117. DB::Exception: Expected end of block: While executing NativeFormat. (INCORRECT_DATA)",
-  ],
-  [
     "late_exception",
     "Code: 241. DB::Exception: Query memory limit exceeded: While executing AggregatingTransform. (MEMORY_LIMIT_EXCEEDED)",
   ],
@@ -121,8 +147,29 @@ interface Statement {
   readonly form: URLSearchParams;
 }
 
+/**
+ * An INSERT of data in a format: as it is, or through input() with a structure (the third group) and
+ * a condition. A real server reads the same bytes by the same structure.
+ */
+const DATA_INSERT =
+  /^\s*(INSERT\s+INTO\s+\S+\s*\(([^)]*)\))(?:\s*SELECT\s+[^()]*?\s+FROM\s+input\(('(?:[^'\\]|\\.)*')\)(\s+WHERE\s+.*?))?\s*FORMAT\s+(\w+)\s*$/is;
+
+function isDataInsert(sql: string): boolean {
+  return DATA_INSERT.test(sql);
+}
+
+function isInsertMode(mode: FailMode): mode is InsertFailMode {
+  return Object.hasOwn(INSERT_EXCEPTIONS, mode);
+}
+
 interface ChdbModule {
   Session: new (path: string) => ChdbSession;
+}
+
+/** What a statement answers, and how many rows an INSERT of data wrote. */
+interface Outcome {
+  readonly bytes: Uint8Array;
+  readonly written_rows: number;
 }
 
 type RawResult = { bytes(): Uint8Array };
@@ -140,6 +187,8 @@ export async function startFakeClickHouse(options: FakeOptions): Promise<FakeCli
 class Fake implements FakeClickHouse {
   readonly statements: string[] = [];
   connections = 0;
+  peak_inserts = 0;
+  #inserts = 0;
   readonly #chdb: ChdbModule;
   readonly #options: FakeOptions;
   readonly #files: string;
@@ -214,6 +263,12 @@ class Fake implements FakeClickHouse {
     const body = request.headers["content-encoding"] === "gzip" ? gunzipSync(received) : received;
     const statement = readStatement(url.searchParams, body);
     this.statements.push(statement.sql);
+    if (isDataInsert(statement.sql)) {
+      this.#inserts += 1;
+      this.peak_inserts = Math.max(this.peak_inserts, this.#inserts);
+      // Whatever becomes of it: the client takes a closed connection for the end of it.
+      response.once("close", () => (this.#inserts -= 1));
+    }
     if (mode === "reset") return void request.socket.resetAndDestroy();
     if (mode === "error_500") return void response.writeHead(500).end("Internal Server Error");
     if (mode === "unavailable_503") return void response.writeHead(503).end("<html>503</html>");
@@ -222,7 +277,13 @@ class Fake implements FakeClickHouse {
     if (mode === "late_exception" && refusal !== null) return sendLate(response, refusal);
     if (refusal !== null) return sendException(response, refusal);
     try {
-      const result = await this.#execute(statement);
+      const is_half = mode === "half_insert" && isDataInsert(statement.sql);
+      const is_ignored =
+        mode === "ignore_input" && DATA_INSERT.exec(statement.sql)?.[3] !== undefined;
+      const result = is_ignored
+        ? { bytes: new Uint8Array(), written_rows: 0 }
+        : await this.#execute(statement, is_half);
+      if (is_half) return void request.socket.resetAndDestroy();
       if (mode === "execute_then_drop") return void request.socket.destroy();
       sendResult(request, response, statement.form, result);
     } catch (error) {
@@ -232,11 +293,11 @@ class Fake implements FakeClickHouse {
 
   #failureOf(mode: FailMode | null, { sql }: Statement): string | null {
     if (mode === null) return null;
-    if (mode === "incorrect_data" && !/^\s*INSERT\b/i.test(sql)) return null;
+    if (isInsertMode(mode)) return isDataInsert(sql) ? INSERT_EXCEPTIONS[mode] : null;
     return FIXED_EXCEPTIONS.get(mode) ?? null;
   }
 
-  async #execute({ sql, data, form }: Statement): Promise<Uint8Array> {
+  async #execute({ sql, data, form }: Statement, is_half: boolean): Promise<Outcome> {
     const session = new this.#chdb.Session(this.#options.directory);
     const file = join(this.#files, `${(this.#file_count += 1)}.data`);
     try {
@@ -244,17 +305,26 @@ class Fake implements FakeClickHouse {
       const settings = [...form]
         .filter(([name]) => !RESERVED.has(name))
         .map(([name, value]) => `SET ${name} = ${literal(value)};`);
-      const insert = /^\s*(INSERT\s+INTO\s+\S+\s*\(([^)]*)\))\s*FORMAT\s+(\w+)\s*$/i.exec(sql);
+      const insert = DATA_INSERT.exec(sql);
       let text = sql;
+      let counted = "";
       if (insert !== null) {
         await writeFile(file, data);
-        text = `${insert[1]} SELECT ${insert[2]} FROM file(${literal(file)}, '${insert[3]}')`;
+        const [, head = "", columns = "", structure, where = "", format = ""] = insert;
+        const given = structure === undefined ? "" : `, ${structure}`;
+        const source = `file(${literal(file)}, '${format}'${given})`;
+        const half = is_half ? ` LIMIT (SELECT intDiv(count(), 2) FROM ${source})` : "";
+        text = `${head} SELECT ${columns} FROM ${source}${where}${half}`;
+        counted = `SELECT count() FROM ${source}${where}`;
       }
       const format = form.get("default_format") ?? "TabSeparated";
       // Apart from the statement, because a setting such as max_query_size holds from the next call.
       await session.queryAsync(`USE \`${database}\`;${settings.join("")}`, { format });
       const result: unknown = await session.queryAsync(text, { format });
-      return (result as RawResult).bytes();
+      const rows =
+        counted === "" ? "0" : await session.queryAsync(counted, { format: "TabSeparated" });
+      const written_rows = Number(typeof rows === "string" ? rows : rows.text());
+      return { bytes: (result as RawResult).bytes(), written_rows };
     } finally {
       session.close();
       await rm(file, { force: true });
@@ -309,17 +379,17 @@ function sendResult(
   request: IncomingMessage,
   response: ServerResponse,
   form: URLSearchParams,
-  result: Uint8Array,
+  { bytes, written_rows }: Outcome,
 ): void {
   const encodings = request.headers["accept-encoding"] ?? "";
   const packs = form.get("enable_http_compression") === "1" && encodings.includes("gzip");
   response.writeHead(200, {
     "x-clickhouse-query-id": form.get("query_id") ?? "",
     "x-clickhouse-exception-tag": EXCEPTION_TAG,
-    "x-clickhouse-summary": '{"read_rows":"0","written_rows":"0","elapsed_ns":"0"}',
+    "x-clickhouse-summary": `{"read_rows":"0","written_rows":"${written_rows}","elapsed_ns":"0"}`,
     ...(packs ? { "content-encoding": "gzip" } : {}),
   });
-  response.end(packs ? gzipSync(result) : result);
+  response.end(packs ? gzipSync(bytes) : bytes);
 }
 
 /** A string literal; written here and not taken from the code under test. */

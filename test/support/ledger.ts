@@ -82,7 +82,8 @@ export function replaceMethods(engine: Engine, changes: Partial<Engine>): Engine
     kind: engine.kind,
     query: <Row>(sql: string, params?: Params) => engine.query<Row>(sql, params),
     command: (sql, params, lane) => engine.command(sql, params, lane),
-    insertNative: (table, columns, blocks) => engine.insertNative(table, columns, blocks),
+    insertNative: (table, columns, blocks, range) =>
+      engine.insertNative(table, columns, blocks, range),
     ping: () => engine.ping(),
     close: () => engine.close(),
     ...changes,
