@@ -225,8 +225,8 @@ export class TraceBody {
   }
 
   /**
-   * Goes on for at most that many spans, and until the rows are of that many bytes. "more" when there are more, "done" at the end, "odd" when the
-   * body has to go as objects; its rows are then to be taken back. Throws what refuses it.
+   * Goes on for at most that many spans, and until the rows are of that many bytes. "more" when there
+   * are more, "done" at the end, "odd" when the body has to go as objects; its rows are then to be taken back. Throws what refuses it.
    */
   step(max_spans: number, max_bytes: number): "more" | "done" | "odd" {
     const { scanner } = this;

@@ -60,6 +60,15 @@ describe("one signal of a source counts", () => {
       ["l", "s2"],
     ],
     [
+      "a session that only a span of another client names is not the client's own",
+      [
+        call("l", { ...log, trace_id: "", session_id: "n" }),
+        frame("turn", { session_id: "n" }),
+        call("s", { ...span, ...in_("turn") }),
+      ],
+      ["l", "s"],
+    ],
+    [
       "neither the aggregate of the source nor one around it",
       [
         aggregate("outer"),

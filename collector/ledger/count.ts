@@ -48,7 +48,7 @@ export function decideCalls(
 ): Map<string, Decision> {
   const board = makeBoard(candidates);
   const contexts = inheritContexts(board);
-  hideOtherSignals(board, options.prefer_signal, contexts);
+  hideOtherSignals(board, options.prefer_signal);
   uniteTwins(board);
   uniteSiblings(board);
   resolveNesting(board);

@@ -637,6 +637,40 @@ describe("what shares an identity", () => {
       expect(to_s - from_s).toBeLessThanOrEqual(4 * WINDOW_S + BUCKET_S);
   });
 
+  // The engine keeps both rows of a block (optimize_on_insert): FINAL and the rules must take the same.
+  test("a span that one block holds several times is what it says last, for tables and rules", async () => {
+    const says = (span: number, size: number) =>
+      call(1, span, 0, {
+        response_id: size === 2 ? "r1" : `r${10 * span + size}`,
+        user_id: `user-${size}`,
+      });
+    const block = [says(1, 1), says(2, 3), says(1, 2), call(2, 5), says(2, 1), says(2, 2)];
+    const last = [says(1, 2), says(2, 2), call(2, 5)];
+    await deliver(makeResolver(), block);
+    expect(await readCalls()).toEqual(expectCalls(last));
+    expect(await readCalls()).toHaveLength(2);
+    const [users] = await engine.query<{ users: string[] }>(
+      "SELECT arraySort(groupUniqArray(user_id)) AS users FROM spans FINAL WHERE user_id != ''",
+    );
+    expect(users?.users).toEqual(["user-2"]);
+    await engine.command("OPTIMIZE TABLE spans FINAL");
+    expect(await readCalls()).toEqual(expectCalls(last));
+  });
+
+  // Found by the property above: what bears on a trace must be what the store looks for.
+  test.each([
+    ["the event first", [0, 1]],
+    ["the trace first", [1, 0]],
+  ])("a session that a span of another client names hides no call, %s", async (_name, order) => {
+    const event = call(2, 7, 0, { dialect: "claude-code", signal: "log", session_id: "s1" });
+    const turn = call(1, 1, 0, { span_class: "structure", session_id: "s1" });
+    const under = call(1, 3, 1, { dialect: "claude-code" });
+    const resolver = makeResolver();
+    for (const index of order) await deliver(resolver, index === 0 ? [event] : [turn, under]);
+    expect(await readCalls()).toEqual(expectCalls([event, turn, under]));
+    expect(await readCalls()).toHaveLength(2);
+  });
+
   test("a trace of one project is not decided by the same ids of another", async () => {
     const one = [call(1, 1, 0, { project_id: "one", response_id: "r" })];
     const two = [

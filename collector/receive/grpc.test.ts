@@ -426,6 +426,7 @@ describe("answers", () => {
     const failures: readonly (() => Promise<never>)[] = [
       () => Promise.reject(new Error("EIO on /data/wal/17")),
       () => Promise.reject(Object.assign(new Error("/data/wal/17"), { code: status.UNKNOWN })),
+      // What is thrown need not be an error: the answer must not depend on it.
       // oxlint-disable-next-line prefer-promise-reject-errors
       () => Promise.reject("/data/wal/17"),
       // oxlint-disable-next-line prefer-promise-reject-errors

@@ -288,7 +288,7 @@ const HOSTILE_NAMES = [
   "C:\\windows",
   "a\u0000b",
   "x".repeat(300),
-  "/tmp/x",
+  "/etc/passwd",
   "..",
 ];
 
