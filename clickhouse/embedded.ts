@@ -26,9 +26,15 @@ import {
 } from "./engine.ts";
 import { SessionPool } from "./session-pool.ts";
 
+/** What a query of chdb answers: the bytes, or they as text. */
+interface ChdbResult {
+  text(): string;
+  bytes(): Uint8Array;
+}
+
 /** The part of chdb's Session that is used; the package is optional, so it is typed here. */
 export interface ChdbSession {
-  queryAsync(sql: string, options: { format: string }): Promise<{ text(): string }>;
+  queryAsync(sql: string, options: { format: string }): Promise<ChdbResult>;
   close(): void;
 }
 
@@ -140,6 +146,11 @@ class EmbeddedEngine implements Engine {
   // One lane for inserts and one for everything else in the background: neither waits for readers.
   readonly #inserts: SessionPool<ChdbSession>;
   readonly #background: SessionPool<ChdbSession>;
+  /**
+   * Sessions whose last query failed, or was not read: chdb (3.4) gives the rows that a query had written
+   * before it failed to whoever asks the session next, which may be another project.
+   */
+  readonly #unclean = new WeakSet<ChdbSession>();
   #spooled = 0;
 
   constructor(chdb: ChdbModule, options: EmbeddedOptions) {
@@ -165,8 +176,14 @@ class EmbeddedEngine implements Engine {
   }
 
   async query<Row>(sql: string, params: Params = {}): Promise<Row[]> {
-    const text = await this.#run(this.#readers, sql, params, "JSONEachRow");
+    const run = { pool: this.#readers, format: "JSONEachRow" };
+    const text = await this.#run(run, sql, params, (result) => result.text());
     return text === "" ? [] : (JSON.parse(`[${text.trim().replaceAll("\n", ",")}]`) as Row[]);
+  }
+
+  async queryBytes(sql: string, params: Params, format: "Parquet"): Promise<Uint8Array> {
+    const run = { pool: this.#readers, format };
+    return this.#run(run, sql, params, (result) => result.bytes());
   }
 
   async command(
@@ -174,7 +191,8 @@ class EmbeddedEngine implements Engine {
     params: Params = {},
     lane: "background" | "insert" = "background",
   ): Promise<void> {
-    await this.#run(lane === "insert" ? this.#inserts : this.#background, sql, params, "Null");
+    const pool = lane === "insert" ? this.#inserts : this.#background;
+    await this.#run({ pool, format: "Null" }, sql, params, () => {});
   }
 
   async insertNative(
@@ -209,7 +227,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async ping(): Promise<void> {
-    await this.#run(this.#readers, "SELECT 1", {}, "Null");
+    await this.#run({ pool: this.#readers, format: "Null" }, "SELECT 1", {}, () => {});
   }
 
   async close(): Promise<void> {
@@ -217,17 +235,25 @@ class EmbeddedEngine implements Engine {
     await this.#chdb.drainPending();
   }
 
-  async #run(
-    pool: SessionPool<ChdbSession>,
+  /** Reads the result while the session is ours: its memory is the engine's. */
+  async #run<Answer>(
+    { pool, format }: { readonly pool: SessionPool<ChdbSession>; readonly format: string },
     sql: string,
     params: Params,
-    format: string,
-  ): Promise<string> {
+    read: (result: ChdbResult) => Answer,
+  ): Promise<Answer> {
     checkParams(sql, params);
     try {
       return await pool.use(async (session) => {
-        const result = await session.queryAsync(setParams(params) + sql, { format });
-        return result.text();
+        if (this.#unclean.has(session)) {
+          // What it answers is the leftover; should this fail too, so does ours, and it stays unclean.
+          await session.queryAsync("SELECT 1", { format: "Null" });
+          this.#unclean.delete(session);
+        }
+        this.#unclean.add(session);
+        const result = read(await session.queryAsync(setParams(params) + sql, { format }));
+        this.#unclean.delete(session);
+        return result;
       });
     } catch (error) {
       throw toEngineError(error);

@@ -5,7 +5,7 @@
  */
 import * as fc from "fast-check";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -262,6 +262,32 @@ describe.each(CASES)("the engine: $name", ({ available, open, leave }) => {
           rows.every(({ n, text }, index) => n === String(index) && text === "line\nbreak"),
         ).toBe(true);
         expect(await engine.query("SELECT 1 WHERE 0")).toEqual([]);
+      });
+
+      test("rows as a file are the same rows, and an error is no file", async () => {
+        const texts = Array.from({ length: 2_000 }, (_, index) => `it's "${index}"\n`);
+        const sql = "SELECT arrayJoin({texts:Array(String)}) AS text, length(text) AS bytes";
+        const bytes = await engine.queryBytes(sql, { texts }, "Parquet");
+        const file = join(test_engine.directory, `${randomUUID()}.parquet`);
+        writeFileSync(file, bytes);
+        const rows = await test_engine.engine.query(`SELECT * FROM file('${file}', 'Parquet')`);
+        expect(rows).toEqual(texts.map((text) => ({ text, bytes: String(text.length) })));
+        const failing = "SELECT throwIf(number = 9) FROM numbers(10)";
+        await expect(engine.queryBytes(failing, {}, "Parquet")).rejects.toThrow("throwIf");
+      });
+
+      // chdb 3.4 keeps them, and gives them to the next query of the session.
+      test("rows that a query wrote before it failed are in nobody's answer", async () => {
+        const failing = `SELECT 'canary' AS canary, throwIf(number = 60000) FROM numbers(100000) SETTINGS max_block_size = 1000`;
+        for (let round = 0; round < 3; round += 1) {
+          const failed = Array.from({ length: 8 }, () => engine.query(failing));
+          const outcomes = await Promise.allSettled(failed);
+          expect(outcomes.map(({ status }) => status)).toEqual(failed.map(() => "rejected"));
+          const asked = Array.from({ length: 8 }, (_, index) =>
+            engine.query(`SELECT ${index} AS a`),
+          );
+          expect(await Promise.all(asked)).toEqual(asked.map((_, index) => [{ a: index }]));
+        }
       });
 
       test("a trailing comment or semicolon-free file text does not change the answer", async () => {

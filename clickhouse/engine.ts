@@ -23,6 +23,8 @@ export interface Engine {
    * nothing is rounded. Bounded in time and memory by `EngineLimits`.
    */
   query<Row>(sql: string, params?: Params): Promise<Row[]>;
+  /** Runs a SELECT and returns its rows as a file of that format; bounded as `query` is. */
+  queryBytes(sql: string, params: Params, format: "Parquet"): Promise<Uint8Array>;
   /**
    * Runs a statement without a result. The lane says what it may wait for: a long recompute
    * (`background`, also DDL) must not hold up the marks of an insert (`insert`).

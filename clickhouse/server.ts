@@ -174,6 +174,23 @@ class ServerEngine implements Engine {
     });
   }
 
+  queryBytes(sql: string, params: Params, format: "Parquet"): Promise<Uint8Array> {
+    const { query_timeout_s, query_memory_bytes } = this.#limits;
+    return this.#attempt(this.#reads, async () => {
+      const { stream } = await this.#reader.exec({
+        ...bindParams(`${sql} FORMAT ${format}`, params),
+        clickhouse_settings: {
+          max_execution_time: query_timeout_s,
+          max_memory_usage: String(query_memory_bytes),
+        },
+      });
+      // Whole before it is returned: the server waits for the end of the query, so an error is none.
+      const parts: Uint8Array[] = [];
+      for await (const part of stream) parts.push(part as Uint8Array);
+      return Buffer.concat(parts);
+    });
+  }
+
   command(sql: string, params: Params = {}): Promise<void> {
     return this.#attempt(this.#writes, async () => {
       const { stream } = await this.#writer.exec(bindParams(sql, params));
