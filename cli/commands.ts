@@ -55,6 +55,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "Run the query API alone; needs a ClickHouse server.",
     run: program("query-api"),
   },
+  keys: {
+    summary: "Make, list, rotate and revoke API keys, while the program runs or not; keys --help.",
+    run: async (argv) => (await import("./keys.ts")).runKeys(argv),
+  },
   migrate: {
     summary: "Bring the database to this version's schema; --status only tells.",
     run: async (argv) => (await import("./migrate.ts")).runMigrate(argv),

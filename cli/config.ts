@@ -142,22 +142,24 @@ function isLoopback({ host }: Address): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Refuses to open a door without a lock: other addresses than loopback need a key. */
-export function requireKeyBeyondLoopback(
-  settings: Settings,
-  names: readonly (
-    | "SPANLEDGER_OTLP_HTTP"
-    | "SPANLEDGER_OTLP_GRPC"
-    | "SPANLEDGER_HTTP"
-    | "SPANLEDGER_MONITOR"
-  )[],
-): void {
-  if (settings.SPANLEDGER_API_KEY !== null) return;
-  const open = names.filter((name) => !isLoopback(settings[name]));
-  if (open.length === 0) return;
-  throw new PermanentError(
+/** A setting that says where a program listens. */
+export type Door =
+  | "SPANLEDGER_OTLP_HTTP"
+  | "SPANLEDGER_OTLP_GRPC"
+  | "SPANLEDGER_HTTP"
+  | "SPANLEDGER_MONITOR";
+
+/** Those of the doors that others than this machine reach. */
+export function listOpenDoors(settings: Settings, doors: readonly Door[]): Door[] {
+  return doors.filter((door) => !isLoopback(settings[door]));
+}
+
+/** The error of a door without a lock: other addresses than loopback need a key. */
+export function keyMissing(doors: readonly Door[]): PermanentError {
+  return new PermanentError(
     "no_key",
-    `${open.join(" and ")} would listen beyond this machine without a key. Set ` +
-      "SPANLEDGER_API_KEY to at least 24 random characters, or listen on 127.0.0.1.",
+    `${doors.join(" and ")} would listen beyond this machine without a key. Make one first with ` +
+      '"spanledger keys create", or set SPANLEDGER_API_KEY to at least 24 random characters, or listen ' +
+      "on 127.0.0.1.",
   );
 }

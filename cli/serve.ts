@@ -2,24 +2,22 @@
  * The long-running programs: `collector`, `query-api`, and `serve`, which is both in one process.
  * Started in order, stopped in the reverse of it, and ready only when everything listens.
  */
-import type { Server } from "node:http";
-import { createAdaptorServer } from "@hono/node-server";
 import type { Engine } from "../clickhouse/engine.ts";
 import { migrate } from "../clickhouse/migrate.ts";
 import {
   closeServer,
   type Collector,
   type CollectorOptions,
-  listen,
   startCollector,
 } from "../collector/collector.ts";
-import { createApp } from "../query-api/app.ts";
 import { messageOf } from "../schemas/errors.ts";
-import { makeAuthenticator } from "../schemas/keys.ts";
 import type { Log } from "../schemas/log.ts";
 import type { Settings } from "../schemas/settings.ts";
+import { Limiter } from "../state/limits.ts";
+import { type Access, openAccess } from "./access.ts";
+import { serveApi } from "./api-server.ts";
 import { listInheritedLogs } from "./backlogs.ts";
-import { readLogSettings, readSettings, requireKeyBeyondLoopback, VERSION } from "./config.ts";
+import { type Door, readLogSettings, readSettings, VERSION } from "./config.ts";
 import { prepareDataDirectory } from "./data-directory.ts";
 import { openEngine, requireServer } from "./engine.ts";
 import { makeLog } from "./log.ts";
@@ -47,44 +45,27 @@ export type Start = (run: Run) => Promise<Ready>;
 /** What makes one of several collectors out of a collector. */
 export type Part = Pick<CollectorOptions, "keeps_rollups" | "inherited_logs">;
 
+/** Where a collector without the query API listens. */
+export const COLLECTOR_DOORS: readonly Door[] = [
+  "SPANLEDGER_OTLP_HTTP",
+  "SPANLEDGER_OTLP_GRPC",
+  "SPANLEDGER_MONITOR",
+];
 /** Longest a stop may take, ms; then the process ends anyway: what was acknowledged is in the log. */
 const STOP_DEADLINE_MS = 8_000;
 
-/** Serves the query API on an address. */
-async function serveApi(
-  engine: Engine,
-  log: Log,
-  settings: Settings,
-  collector: Collector | null,
-): Promise<{ address: string; server: Server }> {
-  const app = createApp({
-    engine,
-    log,
-    version: VERSION,
-    now_ms: Date.now,
-    authenticate: makeAuthenticator(settings.SPANLEDGER_API_KEY),
-    loopback_only: settings.SPANLEDGER_API_KEY === null,
-    renderMetrics: async () => (collector === null ? "" : collector.metrics.registry.metrics()),
-    checks: {
-      storage: () => engine.ping(),
-      ...(collector === null ? {} : { collector: () => collector.checkReady() }),
-    },
-  });
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server;
-  return { address: await listen(server, settings.SPANLEDGER_HTTP), server };
-}
-
 async function startServe(run: Run): Promise<Ready> {
   const settings = readSettings();
-  requireKeyBeyondLoopback(settings, [
-    "SPANLEDGER_OTLP_HTTP",
-    "SPANLEDGER_OTLP_GRPC",
-    "SPANLEDGER_HTTP",
-  ]);
-  const { engine, collector } = await startIngest(settings, run, wholePart(settings));
-  const { address, server } = await serveApi(engine, run.log, settings, collector);
-  run.stops.push(() => closeServer(server));
-  return { otlp_http: collector.otlp_http, otlp_grpc: collector.otlp_grpc, http: address };
+  const doors: Door[] = ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_OTLP_GRPC", "SPANLEDGER_HTTP"];
+  const { engine, collector, access } = await startIngest(
+    settings,
+    run,
+    wholePart(settings),
+    doors,
+  );
+  const { log, stops } = run;
+  const http = await serveApi({ engine, log, settings, access, collector, stops });
+  return { otlp_http: collector.otlp_http, otlp_grpc: collector.otlp_grpc, http };
 }
 
 /** The only collector of a data directory: it also takes over what workers left. */
@@ -92,14 +73,20 @@ function wholePart(settings: Settings): Part {
   return { inherited_logs: listInheritedLogs(settings.SPANLEDGER_DATA_DIR, 0) };
 }
 
-/** Opens the engine and starts a collector on it. */
+/** A collector with what it stands on. */
+export interface Ingest {
+  readonly engine: Engine;
+  readonly collector: Collector;
+  readonly access: Access;
+}
+
+/** Opens the engine and starts a collector on it, in a program that listens at those doors. */
 export async function startIngest(
   settings: Settings,
   { log, stops, fail }: Run,
   part: Part,
-): Promise<{ engine: Engine; collector: Collector }> {
-  // Whoever starts it: workers come this way too.
-  requireKeyBeyondLoopback(settings, ["SPANLEDGER_OTLP_HTTP", "SPANLEDGER_OTLP_GRPC"]);
+  doors: readonly Door[],
+): Promise<Ingest> {
   const tls = readTls(settings);
   prepareDataDirectory(settings.SPANLEDGER_DATA_DIR);
   const engine = await openEngine(settings);
@@ -107,13 +94,19 @@ export async function startIngest(
   // A server may be away and spans are received all the same; the embedded engine is there, and
   // who reads the ready line may ask at once.
   if (engine.kind === "embedded") await migrate(engine);
+  const access = await openAccess({ engine, settings, log, doors, fail });
+  stops.push(() => access.stop());
   const traces = await startTraces(log);
   stops.push(() => traces.stop());
+  const limits = new Limiter({ engine, state: access.state, log, now_ms: Date.now });
+  limits.start();
+  stops.push(() => limits.stop());
   const collector = await startCollector({
     settings,
     engine,
     log,
-    authenticate: makeAuthenticator(settings.SPANLEDGER_API_KEY),
+    authenticate: (headers) => access.authenticator.findSender(headers),
+    limits,
     tls,
     onFatal: fail,
     tracer: traces.tracer,
@@ -121,18 +114,13 @@ export async function startIngest(
     ...part,
   });
   stops.push(() => collector.stop());
-  return { engine, collector };
+  return { engine, collector, access };
 }
 
 async function startCollectorAlone(run: Run): Promise<Ready> {
   const settings = readSettings();
   requireServer(settings, "collector");
-  requireKeyBeyondLoopback(settings, [
-    "SPANLEDGER_OTLP_HTTP",
-    "SPANLEDGER_OTLP_GRPC",
-    "SPANLEDGER_MONITOR",
-  ]);
-  const { collector } = await startIngest(settings, run, wholePart(settings));
+  const { collector } = await startIngest(settings, run, wholePart(settings), COLLECTOR_DOORS);
   const { address, server } = await serveMonitor(
     watchCollector(collector),
     settings.SPANLEDGER_MONITOR,
@@ -141,15 +129,15 @@ async function startCollectorAlone(run: Run): Promise<Ready> {
   return { otlp_http: collector.otlp_http, otlp_grpc: collector.otlp_grpc, monitor: address };
 }
 
-async function startApiAlone({ log, stops }: Run): Promise<Ready> {
+async function startApiAlone({ log, stops, fail }: Run): Promise<Ready> {
   const settings = readSettings();
   requireServer(settings, "query-api");
-  requireKeyBeyondLoopback(settings, ["SPANLEDGER_HTTP"]);
+  prepareDataDirectory(settings.SPANLEDGER_DATA_DIR);
   const engine = await openEngine(settings);
   stops.push(() => engine.close());
-  const { address, server } = await serveApi(engine, log, settings, null);
-  stops.push(() => closeServer(server));
-  return { http: address };
+  const access = await openAccess({ engine, settings, log, doors: ["SPANLEDGER_HTTP"], fail });
+  stops.push(() => access.stop());
+  return { http: await serveApi({ engine, log, settings, access, collector: null, stops }) };
 }
 
 const PROGRAMS = {

@@ -11,7 +11,7 @@ import { PermanentError } from "../schemas/errors.ts";
 import { readLogSettings, readSettings } from "./config.ts";
 import { requireServer } from "./engine.ts";
 import { makeLog } from "./log.ts";
-import { type Ready, runUntilStopped, startIngest } from "./serve.ts";
+import { COLLECTOR_DOORS, type Ready, runUntilStopped, startIngest } from "./serve.ts";
 
 /** All metrics of a worker, as prom-client passes them between processes. */
 export type MetricsOfWorker = readonly MetricObjectWithValues<MetricValue<string>>[];
@@ -68,7 +68,7 @@ export async function runWorker(argv: readonly string[]): Promise<number> {
       const settings = readSettings();
       requireServer(settings, "collector");
       const part = { keeps_rollups: worker === KEEPER, inherited_logs: values.inherit };
-      const { collector } = await startIngest(settings, run, part);
+      const { collector } = await startIngest(settings, run, part, COLLECTOR_DOORS);
       collector.metrics.registry.setDefaultLabels({ worker: String(worker) });
       process.on("message", (message: SupervisorMessage) => {
         if (message.kind === "stop") run.stop();

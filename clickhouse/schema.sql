@@ -1,6 +1,92 @@
 -- The schema after all migrations, as ClickHouse prints it. Generated; change it by a migration.
 -- Written by: SPANLEDGER_TEST_UPDATE=1 npx vitest run clickhouse/migrate.test.ts
 
+CREATE TABLE alert_deliveries
+(
+    `project_id` LowCardinality(String),
+    `attempted_at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    `notice_id` String,
+    `channel_id` String,
+    `attempt` UInt16 COMMENT 'From 1',
+    `delivery_id` String COMMENT 'Of the notice and the channel: receivers drop what they have',
+    `kind` LowCardinality(String) COMMENT 'Of the notice',
+    `subject_id` String,
+    `channel_kind` LowCardinality(String) COMMENT 'webhook, slack or email',
+    `duration_ms` UInt32,
+    `outcome` LowCardinality(String) COMMENT 'delivered, retrying or gave_up',
+    `status_code` UInt16 COMMENT '0: no answer',
+    `error` LowCardinality(String) COMMENT 'One word; never what the receiver said',
+    `next_attempt_at` DateTime64(3, 'UTC') COMMENT '1970: none'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(attempted_at)
+ORDER BY (project_id, attempted_at, notice_id, channel_id, attempt)
+TTL toDateTime(attempted_at) + toIntervalDay(400)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE alert_lease
+(
+    `token` String COMMENT 'One of each process',
+    `until` DateTime64(3, 'UTC') COMMENT 'The claim holds until then, by the clock of the engine',
+    `ver` UInt64 COMMENT 'Later wins'
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY token
+TTL toDateTime(until) + toIntervalDay(1)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE alert_notices
+(
+    `project_id` LowCardinality(String),
+    `notice_id` String COMMENT 'SHA-256 of what was found, 32 hex digits',
+    `kind` LowCardinality(String) COMMENT 'budget_threshold, alert_firing, alert_resolved, quota_reached',
+    `subject_id` String COMMENT 'The budget, the rule, or the month of a quota',
+    `created_at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    `channel_ids` Array(String) COMMENT 'Where it goes',
+    `body` String COMMENT 'JSON by schemas/notices.ts, without secrets' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (project_id, notice_id)
+TTL toDateTime(created_at) + toIntervalDay(800)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE alert_states
+(
+    `project_id` LowCardinality(String),
+    `rule_id` String,
+    `body` String COMMENT 'JSON by alerting/rule-state.ts' CODEC(ZSTD(1)),
+    `ver` UInt64 COMMENT 'Later wins; grows by one with each change'
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY (project_id, rule_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE audit_log
+(
+    `organization_id` String COMMENT 'Empty: the installation',
+    `project_id` String COMMENT 'Empty: the organization',
+    `at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    `entry_id` String COMMENT 'Random UUID',
+    `actor_kind` LowCardinality(String),
+    `actor_id` String,
+    `actor_name` String,
+    `action` LowCardinality(String) COMMENT 'As in schemas/access.ts, or a more exact word',
+    `object_kind` LowCardinality(String),
+    `object_id` String,
+    `outcome` LowCardinality(String) COMMENT 'done, refused or failed',
+    `detail` String COMMENT 'What changed, as JSON; never a secret' CODEC(ZSTD(1)),
+    `remote_address` String COMMENT 'Of the caller, its last part cut',
+    `request_id` String,
+    `writer_id` LowCardinality(String) COMMENT 'The process that wrote it',
+    `sequence` UInt64 COMMENT 'Of this writer, without gaps',
+    `previous_sha256` String COMMENT 'Of the entry before it of this writer',
+    `sha256` String
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(at)
+ORDER BY (organization_id, at, entry_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
 CREATE TABLE call_decisions
 (
     `project_id` LowCardinality(String),
@@ -31,6 +117,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8
 CREATE VIEW calls
 (
     `project_id` LowCardinality(String),
+    `key_id` LowCardinality(String),
     `ts` DateTime64(9, 'UTC'),
     `trace_id` FixedString(16),
     `span_id` FixedString(8),
@@ -122,9 +209,36 @@ AS SELECT
 FROM ledger_spans
 WHERE (span_class IN ('billable', 'aggregate')) AND (counted = 1);
 
+CREATE TABLE erased_spans
+(
+    `job_id` String,
+    `pass` UInt32 COMMENT 'Of the job: each looks again',
+    `project_id` LowCardinality(String),
+    `ts` DateTime64(9, 'UTC'),
+    `trace_id` FixedString(16),
+    `span_id` FixedString(8),
+    `found_at` DateTime('UTC') DEFAULT now()
+)
+ENGINE = ReplacingMergeTree(found_at)
+ORDER BY (job_id, pass, project_id, ts, trace_id, span_id)
+TTL found_at + toIntervalDay(30)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE job_leases
+(
+    `token` String COMMENT 'One of each running process',
+    `until` DateTime64(3, 'UTC') COMMENT 'The claim holds until then, by the clock of the engine',
+    `ver` UInt64 COMMENT 'Later wins'
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY token
+TTL toDateTime(until) + toIntervalDay(1)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
 CREATE VIEW ledger_spans
 (
     `project_id` LowCardinality(String),
+    `key_id` LowCardinality(String),
     `ts` DateTime64(9, 'UTC'),
     `trace_id` FixedString(16),
     `span_id` FixedString(8),
@@ -266,6 +380,16 @@ ENGINE = ReplacingMergeTree(ver)
 ORDER BY run_id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
 
+CREATE TABLE raw_floors
+(
+    `project_id` String,
+    `floor_day` SimpleAggregateFunction(max, Date) COMMENT 'First UTC day whose buckets may still change; only grows',
+    `removed_day` SimpleAggregateFunction(max, Date) COMMENT 'First UTC day whose spans are still there; only grows'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY project_id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
 CREATE TABLE recompute_lease
 (
     `token` String COMMENT 'One of each running recompute',
@@ -349,6 +473,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts =
 CREATE TABLE spans
 (
     `project_id` LowCardinality(String) COMMENT 'Project that the key of the sender belongs to',
+    `key_id` LowCardinality(String) COMMENT 'Id of the key of the sender; empty without one',
     `ts` DateTime64(9, 'UTC') COMMENT 'Start of the span' CODEC(Delta(8), ZSTD(1)),
     `trace_id` FixedString(16),
     `span_id` FixedString(8),
@@ -430,13 +555,29 @@ CREATE TABLE spans
     INDEX ix_session_id session_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX ix_user_id user_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX ix_response_id response_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX ix_ingest_seq ingest_seq TYPE minmax GRANULARITY 1
+    INDEX ix_ingest_seq ingest_seq TYPE minmax GRANULARITY 1,
+    INDEX ix_ingested_at ingested_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(ingest_seq)
 PARTITION BY toDate(ts)
 PRIMARY KEY (project_id, ts)
 ORDER BY (project_id, ts, trace_id, span_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, vertical_merge_algorithm_min_rows_to_activate = 1, vertical_merge_algorithm_min_columns_to_activate = 1, index_granularity = 8192;
+
+CREATE TABLE state_objects
+(
+    `kind` LowCardinality(String) COMMENT 'organization, project, member, key, budget, ...',
+    `object_id` String COMMENT 'Unique within its kind',
+    `organization_id` String COMMENT 'Empty: the installation',
+    `project_id` String COMMENT 'Empty: the organization',
+    `body` String COMMENT 'JSON by the schema of the kind' CODEC(ZSTD(1)),
+    `ver` UInt64 COMMENT 'Later wins; microseconds of the writer, more than the version before',
+    `is_deleted` UInt8,
+    `written_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'By the clock of the engine: who polls asks for what is newer'
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY (kind, object_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
 
 CREATE VIEW usage_15m
 (
@@ -691,6 +832,13 @@ CREATE VIEW usage_calls
     `user_id` String,
     `session_id` String,
     `price_id` LowCardinality(String),
+    `key_id` LowCardinality(String),
+    `status` Enum8('unset' = 0, 'ok' = 1, 'error' = 2),
+    `error_type` LowCardinality(String),
+    `finish_reason` String,
+    `service_tier` LowCardinality(String),
+    `streaming` Enum8('unknown' = 0, 'no' = 1, 'yes' = 2),
+    `tags` Map(LowCardinality(String), String),
     `calls` UInt64,
     `errors` UInt64,
     `calls_missing_usage` UInt64,
@@ -747,6 +895,13 @@ AS SELECT
     user_id,
     session_id,
     price_id,
+    key_id,
+    status,
+    error_type,
+    finish_reason,
+    service_tier,
+    streaming,
+    tags,
     toUInt64(1) AS calls,
     toUInt64(status = 'error') AS errors,
     toUInt64((usage_status = 'missing') AND (NOT refused)) AS calls_missing_usage,

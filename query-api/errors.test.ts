@@ -13,11 +13,12 @@ import {
 } from "../schemas/api.ts";
 import { PermanentError, RetryableError } from "../schemas/errors.ts";
 import { DIMENSIONS } from "../schemas/usage.ts";
-import { makeTestApi, readStrictly, type TestApi } from "../test/support/api.ts";
+import { makeReader, makeTestApi, readStrictly, type TestApi } from "../test/support/api.ts";
 import { openTestEngine, type TestEngine } from "../test/support/engine.ts";
 import { insertSpans, replaceMethods } from "../test/support/ledger.ts";
 import { idBytes, makeSpan } from "../test/support/span.ts";
 import { makeOpenApi } from "./openapi.ts";
+import { describeRoutes } from "./routes.ts";
 
 const TRACE_ID = "ab".repeat(16);
 const CALL_ID = `${TRACE_ID}-a1a2a3a4a5a6a7a8`;
@@ -54,8 +55,8 @@ function fillPath(path: string): string {
   return path.replace("{trace_id}", TRACE_ID).replace("{call_id}", CALL_ID);
 }
 
-const DOCUMENT = makeOpenApi("1") as {
-  paths: Record<string, { get: { responses: Record<string, unknown> } }>;
+const DOCUMENT = makeOpenApi(describeRoutes(), "1") as {
+  paths: Record<string, { get?: { responses: Record<string, unknown> } }>;
 };
 
 /** The error of a request, in the one shape and with a status that the document has. */
@@ -73,7 +74,7 @@ async function readError(
     .replace(/\?.*$/, "")
     .replace(/^(\/v1\/traces\/).+$/, "$1{trace_id}")
     .replace(/^(\/v1\/calls\/).+(\/explain)$/, "$1{call_id}$2");
-  const documented = DOCUMENT.paths[route]?.get.responses;
+  const documented = DOCUMENT.paths[route]?.get?.responses;
   if (documented !== undefined) expect(Object.keys(documented)).toContain(String(status));
   return { status, code: error.code, message: error.message, path: error.details[0]?.path };
 }
@@ -140,8 +141,26 @@ test("a query that is wrong on one route is a 400 there", async () => {
     ["/v1/usage?measures=cost_usd,price", "measures"],
     ["/v1/usage?measures=model", "measures"],
     ["/v1/usage?limit=10001", "limit"],
-    ["/v1/usage?cursor=x", "cursor"],
-    ["/v1/usage?status=ok", "status"],
+    [`/v1/usage?cursor=${"A".repeat(8_193)}`, "cursor"],
+    ["/v1/usage?order_by=ttft", "order_by"],
+    ["/v1/usage?order_by=model", "order_by"],
+    ["/v1/usage?top=3", "top"],
+    ["/v1/usage?group_by=model&top=0", "top"],
+    ["/v1/usage?group_by=model&top=101", "top"],
+    ["/v1/usage?compare=next", "compare"],
+    ["/v1/usage?group_by=tag.", "group_by"],
+    [`/v1/usage?group_by=tag.${"x".repeat(257)}`, "group_by"],
+    [
+      "/v1/usage?group_by=" + Array.from({ length: 17 }, (_, n) => `tag.${n}`).join(","),
+      "group_by",
+    ],
+    ["/v1/usage?tag=search", "tag"],
+    ["/v1/usage?tag.=search", "tag"],
+    [`/v1/usage?tag.team=${"x".repeat(1025)}`, "tag"],
+    ["/v1/usage?not_tag.=search", "not_tag"],
+    ["/v1/usage?not_user=ann", "not_user"],
+    ["/v1/calls?tag.team=search", "tag.team"],
+    ["/v1/calls?not_model=x", "not_model"],
     ["/v1/usage?trace_id=" + TRACE_ID, "trace_id"],
     ["/v1/calls?limit=1001", "limit"],
     ["/v1/calls?status=unset", "status"],
@@ -198,7 +217,7 @@ test("dates at the edges of what can be asked for are answered", async () => {
     "to=1970-01-01T00:00:00.001Z",
     "from=2105-12-30&to=2106-01-01T00:00:00Z",
     "from=2096-01-01T00:00:00.001Z&to=2105-12-31T23:59:59.999Z",
-    "from=1999-12-31T23:59:59.999999999Z&to=2000-01-01",
+    "from=1999-12-30T23:59:59.999999999Z&to=2000-01-01",
   ]) {
     for (const route of ["/v1/usage?interval=day&tz=Asia/Kolkata&", "/v1/usage?", "/v1/calls?"]) {
       const { status, text } = await api.ask(route + query);
@@ -225,9 +244,10 @@ test("a request without a good key is a 401 that says how to send one", async ()
 test("without keys only loopback names are answered, on every route", async () => {
   const open = makeTestApi(test_engine.engine, {
     loopback_only: true,
-    authenticate: () => "alpha",
+    authenticate: () => ({ actor: makeReader("alpha"), expires_at_ms: null }),
   });
   const paths = [...Object.keys(DOCUMENT.paths), "/nowhere"].map((path) => fillPath(path));
+  const own = ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080"];
   const wrong = [
     "evil.example",
     "evil.example:8080",
@@ -239,7 +259,9 @@ test("without keys only loopback names are answered, on every route", async () =
       const refusal = await readError(path, (url) => open.ask(url, null, { headers: { host } }));
       expect(refusal).toMatchObject({ status: 403, code: "wrong_host" });
     }
-    for (const host of ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080"]) {
+  }
+  for (const path of ["/healthz", "/openapi.json", "/v1/calls", "/nowhere"]) {
+    for (const host of own) {
       const { status } = await open.ask(path, null, { headers: { host } });
       expect({ path, host, status }).toMatchObject({ status: path === "/nowhere" ? 404 : 200 });
     }
@@ -247,16 +269,7 @@ test("without keys only loopback names are answered, on every route", async () =
 });
 
 test("a path that is no route is a 404", async () => {
-  const paths = [
-    "/",
-    "/v1",
-    "/v1/usage/",
-    "/v1/usages",
-    "/v1/traces",
-    "/v1/traces/",
-    "/V1/USAGE",
-    "/%",
-  ];
+  const paths = ["/", "/v1", "/v1/usage/", "/v1/usages", "/v1/traces/", "/V1/USAGE", "/%"];
   for (const path of [
     ...paths,
     `/v1/traces/${TRACE_ID}/x`,
@@ -269,16 +282,21 @@ test("a path that is no route is a 404", async () => {
 });
 
 test("a method that a route does not have is a 405 that says which it has", async () => {
-  for (const path of Object.keys(DOCUMENT.paths)) {
-    for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+  for (const [path, operations] of Object.entries(DOCUMENT.paths)) {
+    const documented = Object.keys(operations).map((name) => name.toUpperCase());
+    const allowed = documented.flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name]));
+    for (const method of ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+      if (allowed.includes(method)) continue;
       const url = fillPath(path);
       const { status, json, headers } = await api.ask(url, "key-alpha", { method });
       expect({ path, method, status }).toEqual({ path, method, status: 405 });
       expect(readStrictly(ErrorAnswer, json).error.code).toBe("method_not_allowed");
-      expect(headers.get("allow")).toBe("GET, HEAD");
+      expect(headers.get("allow")).toBe(allowed.join(", "));
     }
-    const head = await api.ask(fillPath(path), "key-alpha", { method: "HEAD" });
-    expect([head.status, head.text]).toEqual([200, ""]);
+  }
+  for (const path of ["/healthz", "/openapi.json", "/v1/calls", "/v1/live"]) {
+    const head = await api.ask(path, "key-alpha", { method: "HEAD" });
+    expect([path, head.status, head.text]).toEqual([path, 200, ""]);
   }
   expect((await api.ask("/nowhere", "key-alpha", { method: "POST" })).status).toBe(404);
 });
@@ -380,12 +398,12 @@ function countRows(json: unknown): number {
   return calls.success ? calls.data.calls.length : UsageAnswer.parse(json).rows.length;
 }
 
-/** A request that must be refused, or answered with no row. */
-async function checkHarmless(route: string, params: URLSearchParams): Promise<void> {
+/** A request that must be refused, or answered with so many rows: of the project, and of no other. */
+async function checkHarmless(route: string, params: URLSearchParams, rows = 0): Promise<void> {
   const url = `${route}?${params.toString()}`;
   const { status, json, text } = await api.ask(url);
   expect([200, 400], `${url} answered ${text.slice(0, 300)}`).toContain(status);
-  expect(status === 400 ? 0 : countRows(json), url).toBe(0);
+  expect(status === 400 ? rows : countRows(json), url).toBe(rows);
   expect(text).not.toContain("secret");
 }
 
@@ -396,17 +414,31 @@ test("SQL in any parameter is refused or a value that nothing has", async () => 
   ] as const;
   for (const [route, schema] of routes) {
     for (const name of Object.keys(schema.shape)) {
-      const isFilter = name in DIMENSIONS;
+      // What leaves out values that nothing has leaves the one call of the project.
+      const isExclusion = name.startsWith("not_") && name.slice(4) in DIMENSIONS;
+      const isFilter = name in DIMENSIONS || isExclusion;
       // Each alone where it is cheap, and for one filter; all together for every filter.
       const each = isFilter && name !== "user_id" ? [] : INJECTIONS.map((text) => [text]);
       await Promise.all(
         [...each, ...(isFilter ? [INJECTIONS] : [])].map(async (values) => {
           const params = new URLSearchParams(name === "from" || name === "to" ? "" : RANGE);
           for (const value of values) params.append(name, value);
-          await checkHarmless(route, params);
+          await checkHarmless(route, params, isExclusion ? 1 : 0);
         }),
       );
     }
+  }
+});
+
+test("SQL in the key of a tag is a key that nothing has", async () => {
+  for (const text of INJECTIONS) {
+    const params = new URLSearchParams(RANGE);
+    params.append(`tag.${text}`, text);
+    await checkHarmless("/v1/usage", params);
+    params.delete(`tag.${text}`);
+    params.append(`not_tag.${text}`, text);
+    if (!text.includes(",")) params.append("group_by", `tag.${text}`);
+    await checkHarmless("/v1/usage", params, 1);
   }
 });
 

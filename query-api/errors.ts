@@ -5,7 +5,20 @@ import type { z } from "zod";
 import type { ErrorAnswer } from "../schemas/api.ts";
 import { PermanentError, RetryableError } from "../schemas/errors.ts";
 
-export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 413 | 500 | 503 | 504;
+export type ErrorStatus =
+  | 400
+  | 401
+  | 403
+  | 404
+  | 405
+  | 409
+  | 413
+  | 415
+  | 422
+  | 429
+  | 500
+  | 503
+  | 504;
 
 export interface ApiErrorDetail {
   readonly path: string;
@@ -18,17 +31,21 @@ export class ApiError extends Error {
   readonly status: ErrorStatus;
   readonly code: string;
   readonly details: readonly ApiErrorDetail[];
+  /** When to come again, seconds; null when that is not known. */
+  readonly retry_after_s: number | null;
 
   constructor(
     status: ErrorStatus,
     code: string,
     message: string,
     details: readonly ApiErrorDetail[] = [],
+    retry_after_s: number | null = null,
   ) {
     super(message);
     this.status = status;
     this.code = code;
     this.details = details;
+    this.retry_after_s = retry_after_s;
   }
 }
 
@@ -45,6 +62,23 @@ export function invalidQuery(error: z.ZodError): ApiError {
   return new ApiError(400, "invalid_query", message, details);
 }
 
+/** The error of a body that does not fit its schema; each detail names a field by its path. */
+export function invalidBody(error: z.ZodError): ApiError {
+  const details = error.issues.flatMap((issue) => {
+    const path = issue.path.map(String).join(".");
+    return issue.code === "unrecognized_keys"
+      ? issue.keys.map((key) => ({
+          path: path === "" ? key : `${path}.${key}`,
+          message: "is not a field of this body",
+        }))
+      : [{ path, message: issue.message }];
+  });
+  const first = details[0];
+  const message =
+    first === undefined ? "The body is not valid." : `${first.path} ${first.message}`.trim();
+  return new ApiError(400, "invalid_body", message, details);
+}
+
 /** ClickHouse's codes of a query that hit a limit: time, memory, rows. */
 const LIMIT_CODES: ReadonlySet<string> = new Set(["clickhouse_159", "clickhouse_241"]);
 
@@ -59,6 +93,7 @@ export function toApiError(error: unknown): ApiError {
         "The query took too long or too much memory. Ask for a shorter range or fewer groups.",
       );
     }
+    if (error.code === "state_changed") return new ApiError(409, "conflict", error.message);
     if (error instanceof RetryableError) {
       return new ApiError(503, "storage_unavailable", "The storage does not answer; try again.");
     }

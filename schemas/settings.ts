@@ -3,65 +3,13 @@
  * the reader (`cli/config.ts`), the help text and `docs/reference/settings.md`.
  */
 import { z } from "zod";
+import { address, flag, fraction, integer, origins, smtpUrl } from "./setting-types.ts";
+
+export type { Address } from "./setting-types.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
-
-/** host:port, [ipv6]:port; port 0 takes a free one. */
-const address = z
-  .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/, "must be host:port")
-  .transform((text) => {
-    const colon = text.lastIndexOf(":");
-    return {
-      host: text.slice(0, colon).replace(/^\[|\]$/g, ""),
-      port: Number(text.slice(colon + 1)),
-    };
-  })
-  .refine(({ port }) => port <= 65_535, "the port must be at most 65535");
-
-export type Address = z.infer<typeof address>;
-
-const flag = z
-  .string()
-  .toLowerCase()
-  .pipe(z.enum(["true", "false", "1", "0"], { error: 'must be "true" or "false"' }))
-  .transform((text) => text === "true" || text === "1");
-
-const integer = (minimum: number, maximum: number) =>
-  z
-    .string()
-    .regex(/^\d{1,15}$/, "must be a whole number")
-    .transform(Number)
-    .pipe(z.number().min(minimum).max(maximum));
-
-/**
- * Scheme, host and perhaps a port, as a browser writes its origin; `*.` stands for every name below a
- * domain of two labels or more.
- */
-const ORIGIN =
-  /^[a-z][a-z0-9+.-]*:\/\/(?:(?:\*\.[a-z0-9_-]+\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::\d{1,5})?$/;
-
-const origins = z
-  .string()
-  .toLowerCase()
-  .transform((text) => text.split(",").map((origin) => origin.trim()))
-  .refine(
-    (list) => list.every((origin) => ORIGIN.test(origin)),
-    "must be origins such as https://app.example.com or https://*.example.com, separated by commas",
-  )
-  // Browsers leave out the port that the scheme has anyway.
-  .transform((list): readonly string[] =>
-    list.map((origin) => origin.replace(/^(https:.*):443$|^(http:.*):80$/, "$1$2")),
-  );
-
-const fraction = (minimum: number, maximum: number) =>
-  z
-    .string()
-    .regex(/^\d(\.\d{1,6})?$/, "must be a number such as 0.25")
-    .transform(Number)
-    .pipe(z.number().min(minimum).max(maximum));
 
 export interface Setting {
   readonly schema: z.ZodType;
@@ -128,9 +76,47 @@ export const SETTINGS = {
     schema: z.string().min(24, "must have at least 24 characters"),
     default: null,
     description:
-      "Key that every request must carry as `Authorization: Bearer` or `x-api-key`. " +
-      "Required to listen on any address but loopback.",
+      "Key of the operator, who may do everything; with it set every request must carry a key, as " +
+      "`Authorization: Bearer` or `x-api-key`. It, or a stored key (`spanledger keys`), is required to " +
+      "listen on any address but loopback.",
     secret: true,
+  },
+  SPANLEDGER_KEYS_MAX_STALE_S: {
+    schema: integer(20, 86_400),
+    default: "60",
+    description:
+      "How old what is known of keys may be for an unknown key to get 401, seconds. When ClickHouse has " +
+      "been away for longer it gets 503, so that its sender tries again; known keys go on to hold.",
+  },
+  SPANLEDGER_API_REQUESTS_PER_SECOND: {
+    schema: integer(1, 1_000_000),
+    default: "200",
+    description:
+      "Requests of one key that the query API answers, a second; bursts of ten seconds' worth pass. " +
+      "Above it 429 with Retry-After.",
+  },
+  SPANLEDGER_API_WRONG_KEYS_PER_MINUTE: {
+    schema: integer(1, 1_000_000),
+    default: "60",
+    description:
+      "Wrong keys of one address that get 401, a minute; then 429. Good keys from there are answered.",
+  },
+  SPANLEDGER_API_QUERIES_AT_ONCE: {
+    schema: integer(1, 1_000),
+    default: "4",
+    description: "Questions of one project that are worked on at once; more wait for their turn.",
+  },
+  SPANLEDGER_API_QUERIES_WAITING: {
+    schema: integer(0, 100_000),
+    default: "64",
+    description: "Questions of one project that wait for their turn; more get 429.",
+  },
+  SPANLEDGER_ANSWER_CACHE_BYTES: {
+    schema: integer(0, 16 * GIB),
+    default: String(32 * MIB),
+    description:
+      "Bytes of answers that the query API keeps for as long as the ledger of their project does not " +
+      "change; 0 keeps none.",
   },
   SPANLEDGER_LOG_LEVEL: {
     schema: z
@@ -290,6 +276,70 @@ export const SETTINGS = {
     schema: integer(1, 3_600),
     default: "30",
     description: "Longest a query of the API may run, seconds.",
+  },
+  SPANLEDGER_JOBS_MAX: {
+    schema: integer(1, 16),
+    default: "2",
+    description: "Exports, erasures and retentions at once; of the latter two one.",
+  },
+  SPANLEDGER_EXPORT_MAX_BYTES: {
+    schema: integer(MIB, 1024 * GIB),
+    default: String(10 * GIB),
+    description: "Disk for the files of all exports together, bytes; beyond it an export fails.",
+  },
+  SPANLEDGER_EXPORT_KEEP_DAYS: {
+    schema: integer(1, 365),
+    default: "7",
+    description: "How long the files of an export are kept, days.",
+  },
+  SPANLEDGER_LIVE_MAX_LISTENERS: {
+    schema: integer(1, 100_000),
+    default: "200",
+    description: "Streams of `GET /v1/live` at once, in all; more get 429.",
+  },
+  SPANLEDGER_LIVE_MAX_PROJECT_LISTENERS: {
+    schema: integer(1, 100_000),
+    default: "50",
+    description: "The same, of one project.",
+  },
+  SPANLEDGER_LIVE_INTERVAL_MS: {
+    schema: integer(100, 4_000),
+    default: "2000",
+    description:
+      "Pause between two looks at the ledger of a project that somebody follows live, ms. However many " +
+      "follow it, it is looked at once.",
+  },
+  SPANLEDGER_ALERTS_INTERVAL_S: {
+    schema: integer(5, 3_600),
+    default: "60",
+    description: "Pause between looks at all budgets and alert rules, seconds.",
+  },
+  SPANLEDGER_ALERTS_MAX_ATTEMPTS: {
+    schema: integer(1, 100),
+    default: "16",
+    description:
+      "Attempts to deliver a notice to a channel; the pauses between them grow from seconds to an hour, " +
+      "so that 16 take about seven hours.",
+  },
+  SPANLEDGER_ALERTS_ALLOW_PRIVATE: {
+    schema: flag,
+    default: "false",
+    description:
+      "Whether notices may go to private, loopback and link-local addresses, and over http. Whoever may " +
+      "change channels can then reach what this machine can reach.",
+  },
+  SPANLEDGER_SMTP_URL: {
+    schema: smtpUrl,
+    default: null,
+    description:
+      "Server that notices are mailed by: smtp://user:password@host:587, or smtps:// for TLS from the " +
+      "start. A password goes only over TLS. Unset: no e-mail.",
+    secret: true,
+  },
+  SPANLEDGER_SMTP_FROM: {
+    schema: z.string().regex(/^[^\r\n]{3,320}$/, "must be an address, or Name <address>"),
+    default: "Spanledger <spanledger@localhost>",
+    description: "Whom mails are from: an address, or `Name <address>`.",
   },
 } as const satisfies Record<string, Setting>;
 
