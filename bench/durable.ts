@@ -14,6 +14,7 @@ import {
   WAL_MAX_BYTES,
 } from "../collector/wal/wal.ts";
 import { FIRST_START_NS, SPANS_PER_BODY } from "./bodies.ts";
+import { DEFAULT_SENDER } from "../schemas/sender.ts";
 
 /** Requests under way at once, as from eight exporters. */
 export const IN_FLIGHT = 8;
@@ -71,7 +72,7 @@ export async function sendAll<Item>(
 
 /** Exports one body and checks that all of it was accepted. */
 export async function exportBody(pipeline: Pipeline, body: Uint8Array): Promise<void> {
-  const { accepted_items } = await pipeline.exportBody("traces", body, "protobuf", "default");
+  const { accepted_items } = await pipeline.exportBody("traces", body, "protobuf", DEFAULT_SENDER);
   if (accepted_items !== SPANS_PER_BODY) throw new Error(`only ${accepted_items} spans accepted`);
 }
 

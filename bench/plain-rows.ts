@@ -219,6 +219,7 @@ function readContext(scanner: TraceScanner): SpanContext {
   const { name, version } = scanner.decodeScope();
   return {
     project_id: "default",
+    key_id: "",
     service_name: "",
     environment: "",
     scope_name: name,

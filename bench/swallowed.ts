@@ -13,6 +13,7 @@ import { makeBenchPipeline, NOW_MS, sendAll } from "./durable.ts";
 import { hashOf, type Variant } from "./measure.ts";
 import { checkBlock, makeSpanReader } from "./proofs.ts";
 import type { Bodies } from "./ways.ts";
+import { DEFAULT_SENDER } from "../schemas/sender.ts";
 
 interface SwallowingLog {
   readonly wal: Wal;
@@ -58,7 +59,7 @@ export function pipelineVariant(
   const read = makeSpanReader(book, false);
   const bytes = bodies.reduce((sum, body) => sum + body.length, 0);
   const send = async (body: Uint8Array): Promise<void> => {
-    const { accepted_items } = await pipeline.exportBody("traces", body, encoding, "default");
+    const { accepted_items } = await pipeline.exportBody("traces", body, encoding, DEFAULT_SENDER);
     if (accepted_items !== SPANS_PER_BODY) throw new Error(`only ${accepted_items} spans accepted`);
   };
   return {

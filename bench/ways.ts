@@ -20,6 +20,7 @@ import { describeDecoded, describeRows, describeScanned, describeSpans } from ".
 import { hashOf, type Variant } from "./measure.ts";
 import { PlainRows } from "./plain-rows.ts";
 import { makeSpanReader, proveBlocks, readPlainSpans, type ReadSpans } from "./proofs.ts";
+import { DEFAULT_SENDER } from "../schemas/sender.ts";
 
 export type Bodies = readonly Uint8Array<ArrayBuffer>[];
 
@@ -140,7 +141,7 @@ export function nativeVariant(
     makes: `blocks of ${block_rows} rows${kept}`,
     read: makeSpanReader(book, capture_content),
     add(body, gather) {
-      const way = new TraceBody(pass, body, "default", gather, LIMITS);
+      const way = new TraceBody(pass, body, DEFAULT_SENDER, gather, LIMITS);
       if (way.step(Infinity, Infinity) !== "done") {
         throw new Error("a body of the bench did not go the hot path to its end");
       }

@@ -21,7 +21,7 @@ import {
   reasonOf,
 } from "../schemas/call-of-span.ts";
 import { messageOf, PermanentError } from "../schemas/errors.ts";
-import { DEFAULT_PROJECT } from "../schemas/keys.ts";
+import { DEFAULT_PROJECT_ID } from "../schemas/state.ts";
 import type { Span } from "../schemas/span.ts";
 import { readSettings } from "./config.ts";
 
@@ -106,7 +106,7 @@ export function explainBodies(
 /** Reads a body as the first signal that it is. */
 function readBody(name: string, bytes: Uint8Array, book: PriceBook): ReadResult {
   const encoding = looksLikeJson(bytes) ? "json" : "protobuf";
-  const options = { project_id: DEFAULT_PROJECT, capture_content: false };
+  const options = { project_id: DEFAULT_PROJECT_ID, capture_content: false };
   for (const read of [READERS.traces, READERS.logs, READERS.metrics]) {
     try {
       return read(bytes, encoding, book, options);

@@ -3,12 +3,13 @@
  * stops them in the order that loses nothing.
  */
 import { randomInt, randomUUID } from "node:crypto";
-import type { IncomingHttpHeaders, Server } from "node:http";
+import type { Server } from "node:http";
 import { dirname, join } from "node:path";
 import type { Engine } from "../clickhouse/engine.ts";
 import { migrate } from "../clickhouse/migrate.ts";
 import { messageOf, PermanentError } from "../schemas/errors.ts";
 import type { Log } from "../schemas/log.ts";
+import { type Authenticate, NO_LIMITS, type SendLimits } from "../schemas/sender.ts";
 import type { Settings } from "../schemas/settings.ts";
 import { makeResolver, startInserts } from "./inserts.ts";
 import type { InsertLoop } from "./insert/loop.ts";
@@ -35,8 +36,10 @@ export interface CollectorOptions {
   readonly settings: Settings;
   readonly engine: Engine;
   readonly log: Log;
-  /** The project of a request by its headers; null when its key is not good. */
-  readonly authenticate: (headers: IncomingHttpHeaders) => string | null;
+  /** The sender of a request by its headers; throws what refuses it. */
+  readonly authenticate: Authenticate;
+  /** What projects may send; anything when it is not given. */
+  readonly limits?: SendLimits;
   /** What OTLP is received with; plain text when it is not given. */
   readonly tls?: TlsFiles | null;
   /** Ends the process: the log cannot promise durability any more. */
@@ -71,6 +74,8 @@ const MIGRATE_RETRY_MS = 1_000;
 const SETTLE_INTERVAL_MS = 1_000;
 /** Longest a stop waits for open connections, ms; containers are killed after ten seconds. */
 const STOP_GRACE_MS = 3_000;
+/** How long what was inserted may stay in the log while traffic is low, ms: erasures wait for it. */
+const RETIRE_INTERVAL_MS = 30_000;
 /** Segments that the budget of the log has room for. */
 const MIN_SEGMENTS = 8;
 /** Syncs that may fail in a row before the process gives up (research/reliability.md F11). */
@@ -79,7 +84,7 @@ const MAX_SYNC_FAILURES = 2;
 /** Opens the log and starts a collector; resolves when it receives. */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
   const { settings, log } = options;
-  const { tls = null } = options;
+  const { tls = null, limits = NO_LIMITS } = options;
   if (tls !== null) checkTls(tls);
   const telemetry = openTelemetry(options);
   const { metrics } = telemetry;
@@ -96,6 +101,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     max_future_s: settings.SPANLEDGER_MAX_FUTURE_S,
     max_age_s: settings.SPANLEDGER_MAX_AGE_S,
     seed: randomInt(2 ** 31),
+    limits,
     now_ms: Date.now,
     onSynced: () => background.wake(),
   });
@@ -104,7 +110,12 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     settings,
     tls,
     telemetry,
-    authenticate: options.authenticate,
+    authenticate(headers) {
+      const sender = options.authenticate(headers);
+      // Before a byte of the body: who sends too much costs next to nothing.
+      limits.check(sender.project_id);
+      return sender;
+    },
     checkReady,
     checkLoad: () => pipeline.checkRoom(),
     exportBody: giveUpOnDisk(pipeline, wal, options.onFatal),
@@ -118,6 +129,9 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     log,
   });
   const unwatch = watchWal(wal, settings.SPANLEDGER_WAL_MAX_BYTES, metrics, log);
+  // A disk that refuses to remove keeps the files: the next time, or when their room is needed.
+  const retiring = setInterval(() => void wal.retire().catch(() => {}), RETIRE_INTERVAL_MS);
+  retiring.unref();
   log.info({ otlp_http, otlp_grpc, wal: wal.stats() }, "collector receives");
   return {
     otlp_http,
@@ -126,6 +140,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     checkReady,
     async stop() {
       unwatch();
+      clearInterval(retiring);
       await Promise.all([closeServer(http), grpc.close(STOP_GRACE_MS)]);
       await pipeline.idle();
       await Promise.all([background.stop(), inherited.stop()]);
@@ -183,9 +198,9 @@ function giveUpOnDisk(
   wal: Wal,
   onFatal: (error: Error) => void,
 ): Pipeline["exportBody"] {
-  return async (signal, body, encoding, project_id) => {
+  return async (signal, body, encoding, sender) => {
     try {
-      return await pipeline.exportBody(signal, body, encoding, project_id);
+      return await pipeline.exportBody(signal, body, encoding, sender);
     } catch (error) {
       if (wal.stats().consecutive_sync_failures >= MAX_SYNC_FAILURES) {
         onFatal(new Error(`the write-ahead log cannot be synced: ${messageOf(error)}`));

@@ -13,6 +13,7 @@ import {
   type SetAsideItem,
   type TimeBounds,
 } from "../schemas/set-aside.ts";
+import type { Sender } from "../schemas/sender.ts";
 import type { Span } from "../schemas/span.ts";
 import { USAGE_METRIC_COLUMNS, type UsageMetricPoint } from "../schemas/usage-metrics.ts";
 import { makeRowWriter } from "./columns/block.ts";
@@ -20,7 +21,7 @@ import { type GroupCommit, makeGroupCommit } from "./commit/group.ts";
 import { makeJsonTranscoder } from "./decode/json-wire.ts";
 import type { PriceBook } from "./price/book.ts";
 import { type SpanGather, SpanLog } from "./span-log.ts";
-import { addSpan, TraceBody, TracePass } from "./traces.ts";
+import { addSpan, maySend, TraceBody, TracePass } from "./traces.ts";
 import type { Wal } from "./wal/wal.ts";
 
 /** Rows of one block of metric points or of items set aside. */
@@ -67,6 +68,8 @@ export interface Taken {
   readonly rejected_items: number;
   readonly ignored_items: number;
   readonly counted_calls: number;
+  /** Items of services that the key may not send; not among the others. */
+  readonly foreign_items: number;
   /** Of the decoder: reasons of rejections, and warnings. */
   readonly notes: readonly string[];
   /** Items whose time is none: they are set aside. */
@@ -112,17 +115,17 @@ export class Intake {
   async readTraces(
     body: Uint8Array,
     encoding: "json" | "protobuf",
-    project_id: string,
+    sender: Sender,
     bounds: TimeBounds,
   ): Promise<Taken | "odd"> {
     const wire = encoding === "json" ? this.#json.transcode(body) : body;
     if (wire === null) return "odd";
     const is_small = wire.length <= MAX_SHARED_BODY_BYTES;
-    const read = is_small ? this.#readShared(wire, project_id, bounds) : "more";
+    const read = is_small ? this.#readShared(wire, sender, bounds) : "more";
     if (read !== "more") return read;
     // The next request is written over what was written of this one.
     const kept = encoding === "json" ? this.#json.keep(wire) : wire;
-    return this.#readInTurns(kept, project_id, bounds);
+    return this.#readInTurns(kept, sender, bounds);
   }
 
   /**
@@ -154,6 +157,7 @@ export class Intake {
       rejected_items: rejected_count,
       ignored_items: 0,
       counted_calls: counts.calls,
+      foreign_items: counts.foreign,
       notes: [...rejections, ...warnings],
       refused,
     };
@@ -161,13 +165,13 @@ export class Intake {
   }
 
   /** A small trace export in protobuf, or how it has to go on: in turns, or as objects. */
-  #readShared(body: Uint8Array, project_id: string, bounds: TimeBounds): Taken | "more" | "odd" {
+  #readShared(body: Uint8Array, sender: Sender, bounds: TimeBounds): Taken | "more" | "odd" {
     const gather = this.#log.shared();
     const mark = gather.rows.mark();
     const limits = { ...bounds, max_resource_size: MAX_RESOURCE_BYTES };
     let end: "more" | "done" | "odd" | "failed" = "failed";
     try {
-      const way = new TraceBody(this.#pass, body, project_id, gather, limits);
+      const way = new TraceBody(this.#pass, body, sender, gather, limits);
       end = way.step(Infinity, gather.rows.size() + MAX_TURN_BYTES);
       if (end === "done") return this.#takeBody(way, [], bounds);
       return end;
@@ -178,17 +182,13 @@ export class Intake {
   }
 
   /** A large one, with turns for others between its spans; "odd" when it has to go as objects. */
-  async #readInTurns(
-    body: Uint8Array,
-    project_id: string,
-    bounds: TimeBounds,
-  ): Promise<Taken | "odd"> {
+  async #readInTurns(body: Uint8Array, sender: Sender, bounds: TimeBounds): Promise<Taken | "odd"> {
     const own: SpanGather[] = [];
     let gather = this.#log.take();
     let end: "more" | "done" | "odd" | "failed" = "failed";
     try {
       const limits = { ...bounds, max_resource_size: MAX_RESOURCE_BYTES };
-      const way = new TraceBody(this.#pass, body, project_id, gather, limits);
+      const way = new TraceBody(this.#pass, body, sender, gather, limits);
       for (;;) {
         end = "failed";
         end = way.step(TURN_SPANS, gather.rows.size() + MAX_TURN_BYTES);
@@ -207,23 +207,26 @@ export class Intake {
   }
 
   /** Takes in what was read as objects. */
-  takeObjects(read: ReadResult, bounds: TimeBounds): Taken {
-    const counts = { rows: 0, calls: 0, resource_size: 0 };
+  takeObjects(read: ReadResult, sender: Sender, bounds: TimeBounds): Taken {
+    const counts = { rows: 0, calls: 0, resource_size: 0, foreign: 0 };
     const limits = { ...bounds, max_resource_size: MAX_RESOURCE_BYTES };
     const refused: (Span | UsageMetricPoint)[] = [];
     for (const span of read.spans) {
-      if (!addSpan(span, this.#log.shared(), limits, counts)) refused.push(span);
+      if (!maySend(sender, span.service_name)) counts.foreign += 1;
+      else if (!addSpan(span, this.#log.shared(), limits, counts)) refused.push(span);
     }
     const timely: UsageMetricPoint[] = [];
     for (const point of read.points) {
-      if (judgeTime(point.time_ns, bounds) === null) timely.push(point);
+      if (!maySend(sender, point.service_name)) counts.foreign += 1;
+      else if (judgeTime(point.time_ns, bounds) === null) timely.push(point);
       else refused.push(point);
     }
     const taken = {
-      accepted_items: read.read_items - refused.length,
+      accepted_items: read.read_items - refused.length - counts.foreign,
       rejected_items: read.rejected_items,
       ignored_items: read.ignored_items,
       counted_calls: counts.calls,
+      foreign_items: counts.foreign,
       notes: read.notes,
       refused,
     };

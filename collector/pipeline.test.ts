@@ -10,6 +10,7 @@ import { FaultyDisk } from "../test/support/faulty-disk.ts";
 import { encodeTraceRequest } from "../test/support/otlp-proto.ts";
 import { loadPriceBook, makePipeline, type Pipeline } from "./pipeline.ts";
 import { openWal, type Wal } from "./wal/wal.ts";
+import { senderOf } from "../test/support/sender.ts";
 
 const book = loadPriceBook();
 let wal: Wal | null = null;
@@ -71,7 +72,12 @@ function bodyWith(changes: object): Uint8Array<ArrayBuffer> {
 test("a span is in the log, synced, when the sender is told so", async () => {
   const disk = new FaultyDisk(1);
   const pipeline = await open(disk);
-  const result = await pipeline.exportBody("traces", makeCallsBody(0, 25), "protobuf", "default");
+  const result = await pipeline.exportBody(
+    "traces",
+    makeCallsBody(0, 25),
+    "protobuf",
+    senderOf("default"),
+  );
   expect(result).toMatchObject({
     accepted_items: 25,
     rejected_items: 0,
@@ -93,7 +99,7 @@ test("requests that come together share a sync", async () => {
   const before = disk.sync_count;
   const bodies = Array.from({ length: 40 }, (_unused, index) => makeCallsBody(index * 10, 10));
   await Promise.all(
-    bodies.map((body) => pipeline.exportBody("traces", body, "protobuf", "default")),
+    bodies.map((body) => pipeline.exportBody("traces", body, "protobuf", senderOf("default"))),
   );
   expect((await logged()).rows).toBe(400);
   expect(disk.sync_count - before).toBeLessThan(10);
@@ -102,26 +108,26 @@ test("requests that come together share a sync", async () => {
 test("on a full disk the sender is asked back and nothing is half-written; with space it goes on", async () => {
   const disk = new FaultyDisk(3);
   const pipeline = await open(disk);
-  await pipeline.exportBody("traces", makeCallsBody(0, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(0, 10), "protobuf", senderOf("default"));
   disk.capacity_bytes = 0;
   await expect(
-    pipeline.exportBody("traces", makeCallsBody(100, 10), "protobuf", "default"),
+    pipeline.exportBody("traces", makeCallsBody(100, 10), "protobuf", senderOf("default")),
   ).rejects.toThrow(RetryableError);
   expect((await logged()).rows).toBe(10);
   disk.capacity_bytes = Number.POSITIVE_INFINITY;
-  await pipeline.exportBody("traces", makeCallsBody(200, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(200, 10), "protobuf", senderOf("default"));
   expect((await logged()).rows).toBe(20);
 });
 
 test("a failed sync is no success, and the next one is", async () => {
   const disk = new FaultyDisk(4);
   const pipeline = await open(disk);
-  await pipeline.exportBody("traces", makeCallsBody(0, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(0, 10), "protobuf", senderOf("default"));
   disk.failNext("sync", "EIO");
   await expect(
-    pipeline.exportBody("traces", makeCallsBody(100, 10), "protobuf", "default"),
+    pipeline.exportBody("traces", makeCallsBody(100, 10), "protobuf", senderOf("default")),
   ).rejects.toThrow(RetryableError);
-  await pipeline.exportBody("traces", makeCallsBody(200, 10), "protobuf", "default");
+  await pipeline.exportBody("traces", makeCallsBody(200, 10), "protobuf", senderOf("default"));
   expect((await logged()).rows).toBe(20);
 });
 
@@ -129,7 +135,12 @@ test("a full log asks the sender back", async () => {
   const pipeline = await open(new FaultyDisk(5), 200_000);
   const fill = async () => {
     for (let index = 0; index < 100; index += 1) {
-      await pipeline.exportBody("traces", makeCallsBody(index * 100, 100), "protobuf", "default");
+      await pipeline.exportBody(
+        "traces",
+        makeCallsBody(index * 100, 100),
+        "protobuf",
+        senderOf("default"),
+      );
     }
   };
   await expect(fill()).rejects.toMatchObject({ name: "RetryableError", code: "wal_full" });
@@ -139,14 +150,14 @@ test("a body that cannot be decoded is refused for good and leaves nothing behin
   const pipeline = await open(new FaultyDisk(6));
   const body = makeCallsBody(0, 10);
   await expect(
-    pipeline.exportBody("traces", body.slice(0, body.length - 3), "protobuf", "default"),
+    pipeline.exportBody("traces", body.slice(0, body.length - 3), "protobuf", senderOf("default")),
   ).rejects.toThrow(PermanentError);
   await expect(
     pipeline.exportBody(
       "traces",
       new TextEncoder().encode('{"resourceSpans":['),
       "json",
-      "default",
+      senderOf("default"),
     ),
   ).rejects.toThrow(PermanentError);
   expect((await logged()).rows).toBe(0);
@@ -167,7 +178,12 @@ test.each([
   ],
 ])("%s costs that span and none of its neighbours", async (_what, changes, set_aside = 0) => {
   const pipeline = await open(new FaultyDisk(7));
-  const result = await pipeline.exportBody("traces", bodyWith(changes), "protobuf", "default");
+  const result = await pipeline.exportBody(
+    "traces",
+    bodyWith(changes),
+    "protobuf",
+    senderOf("default"),
+  );
   expect(result).toMatchObject({ accepted_items: 2, rejected_items: 1 });
   expect(result.message).not.toBe("");
   expect((await logged()).rows).toBe(2);
@@ -207,7 +223,9 @@ test("a resource that its spans would repeat for gigabytes is refused for good",
   const pipeline = await open(new FaultyDisk(9));
   const body = bodyOfResource(80_000, 8_000);
   expect(body.length).toBeLessThan(1_000_000);
-  await expect(pipeline.exportBody("traces", body, "protobuf", "default")).rejects.toMatchObject({
+  await expect(
+    pipeline.exportBody("traces", body, "protobuf", senderOf("default")),
+  ).rejects.toMatchObject({
     name: "PermanentError",
     code: "body_too_large",
   });
@@ -216,7 +234,12 @@ test("a resource that its spans would repeat for gigabytes is refused for good",
 
 test("blocks stay of bounded size when a large resource is repeated", async () => {
   const pipeline = await open(new FaultyDisk(10));
-  await pipeline.exportBody("traces", bodyOfResource(80_000, 1_000), "protobuf", "default");
+  await pipeline.exportBody(
+    "traces",
+    bodyOfResource(80_000, 1_000),
+    "protobuf",
+    senderOf("default"),
+  );
   const records = (await wal?.read(0, 1 << 30)) ?? [];
   expect(records.length).toBeGreaterThan(1);
   expect(Math.max(...records.map(({ payload }) => payload.length))).toBeLessThan(50 * 1024 ** 2);
@@ -227,7 +250,12 @@ test("an empty request succeeds and writes nothing", async () => {
   const disk = new FaultyDisk(8);
   const pipeline = await open(disk);
   const before = disk.sync_count;
-  const result = await pipeline.exportBody("traces", new Uint8Array(), "protobuf", "default");
+  const result = await pipeline.exportBody(
+    "traces",
+    new Uint8Array(),
+    "protobuf",
+    senderOf("default"),
+  );
   expect(result).toMatchObject({ accepted_items: 0, rejected_items: 0, message: "" });
   expect(disk.sync_count).toBe(before);
 });
@@ -245,10 +273,12 @@ test("lists that hold more values than a request may are refused in place as the
   });
   const bodyOf = (spans: object[]) =>
     encodeTraceRequest({ resourceSpans: [{ scopeSpans: [{ spans }] }] });
-  await pipeline.exportBody("traces", bodyOf([span(1, [{}])]), "protobuf", "default");
+  await pipeline.exportBody("traces", bodyOf([span(1, [{}])]), "protobuf", senderOf("default"));
   const million = Array.from({ length: 1_000_000 }, () => ({}));
   const body = bodyOf([2, 3, 4, 5, 6].map((id) => span(id, million)));
-  await expect(pipeline.exportBody("traces", body, "protobuf", "default")).rejects.toMatchObject({
+  await expect(
+    pipeline.exportBody("traces", body, "protobuf", senderOf("default")),
+  ).rejects.toMatchObject({
     code: "too_many_objects",
   });
   expect((await logged()).rows).toBe(1);

@@ -15,6 +15,7 @@ import { readNegotiatedPrices, readPriceFiles } from "../schemas/price-files.ts"
 import type { PriceFile } from "../schemas/prices.ts";
 import { fingerprintPrices } from "../schemas/prices/fingerprint.ts";
 import { PermanentError } from "../schemas/errors.ts";
+import { NO_LIMITS, type SendLimits, type Sender } from "../schemas/sender.ts";
 import { timeBoundsAt } from "../schemas/set-aside.ts";
 import type { Attributes } from "../schemas/span.ts";
 import { decodeLogsJson } from "./decode/json-logs.ts";
@@ -182,6 +183,8 @@ export interface PipelineOptions extends IntakeOptions {
   /** How far in the future, and how long ago, an item may be, seconds. */
   readonly max_future_s: number;
   readonly max_age_s: number;
+  /** What projects may send; anything when it is not given. */
+  readonly limits?: SendLimits;
 }
 
 /** What came of a request, for its answer and for the metrics. */
@@ -196,7 +199,7 @@ export interface Pipeline {
     signal: OtlpSignal,
     body: Uint8Array,
     encoding: OtlpEncoding,
-    project_id: string,
+    sender: Sender,
   ): Promise<PipelineResult>;
   /** Throws RetryableError("overloaded") when too much waits for the log. */
   checkRoom(): void;
@@ -206,24 +209,31 @@ export interface Pipeline {
 
 /** The pipeline of one collector, up to the log. */
 export function makePipeline(options: PipelineOptions): Pipeline {
-  const { book, capture_content, now_ms, max_age_s, max_future_s } = options;
+  const { book, capture_content, now_ms, max_age_s, max_future_s, limits = NO_LIMITS } = options;
   const intake = new Intake(options);
   return {
-    async exportBody(signal, body, encoding, project_id) {
+    async exportBody(signal, body, encoding, sender) {
+      const { project_id, key_id } = sender;
       intake.checkRoom();
+      limits.takeBytes(project_id, body.length);
       const bounds = timeBoundsAt(now_ms(), max_age_s, max_future_s);
       let taken: Taken | "odd" = "odd";
-      if (signal === "traces") taken = await intake.readTraces(body, encoding, project_id, bounds);
+      if (signal === "traces") taken = await intake.readTraces(body, encoding, sender, bounds);
       if (taken === "odd") {
-        const read = READERS[signal](body, encoding, book, { project_id, capture_content });
-        taken = intake.takeObjects(read, bounds);
+        const read = READERS[signal](body, encoding, book, { project_id, key_id, capture_content });
+        taken = intake.takeObjects(read, sender, bounds);
       }
+      const { refused, accepted_items, foreign_items, counted_calls, ignored_items } = taken;
+      const stored_spans = signal === "metrics" ? 0 : accepted_items - ignored_items;
+      limits.takeItems(project_id, accepted_items, stored_spans);
       await taken.written;
-      const { refused, accepted_items, rejected_items, counted_calls, ignored_items } = taken;
-      const notes = refused.length > 0 ? [describeRefused(refused.length, options)] : [];
+      const notes = [
+        ...(foreign_items > 0 ? [describeForeign(foreign_items, sender)] : []),
+        ...(refused.length > 0 ? [describeRefused(refused.length, options)] : []),
+      ];
       return {
         accepted_items,
-        rejected_items: rejected_items + refused.length,
+        rejected_items: taken.rejected_items + refused.length + foreign_items,
         message: [...notes, ...taken.notes].join("; "),
         counted_calls,
         ignored_items,
@@ -232,6 +242,14 @@ export function makePipeline(options: PipelineOptions): Pipeline {
     checkRoom: () => intake.checkRoom(),
     idle: () => intake.idle(),
   };
+}
+
+/** The name is of the key's owner and never what was sent. */
+function describeForeign(count: number, { allowed_service_name }: Sender): string {
+  return (
+    `${count} ${count === 1 ? "item was" : "items were"} refused for the service.name: this key may ` +
+    `send only that of ${JSON.stringify(allowed_service_name)}; use the key of the service`
+  );
 }
 
 const DAY_S = 86_400;

@@ -4,7 +4,8 @@
  * Invariant: both share one limit of bytes in flight, one check of keys and one way to the log; only
  * what is told of them is told apart.
  */
-import type { IncomingHttpHeaders, Server } from "node:http";
+import type { Server } from "node:http";
+import type { Authenticate, Sender } from "../schemas/sender.ts";
 import type { Settings } from "../schemas/settings.ts";
 import type { PipelineResult } from "./pipeline.ts";
 import { createOtlpGrpcServer, type OtlpGrpcServer } from "./receive/grpc.ts";
@@ -19,8 +20,8 @@ export interface ReceiverParts {
   readonly settings: Settings;
   readonly tls: TlsFiles | null;
   readonly telemetry: Telemetry;
-  /** The project of a request by its headers; null when its key is not good. */
-  readonly authenticate: (headers: IncomingHttpHeaders) => string | null;
+  /** The sender of a request by its headers; throws what refuses it. */
+  readonly authenticate: Authenticate;
   /** Rejects while the collector cannot take spans. */
   readonly checkReady: () => Promise<void>;
   /** Throws RetryableError while no more can be taken. */
@@ -29,7 +30,7 @@ export interface ReceiverParts {
     signal: OtlpSignal,
     body: Uint8Array,
     encoding: OtlpEncoding,
-    project_id: string,
+    sender: Sender,
   ) => Promise<PipelineResult>;
 }
 

@@ -14,6 +14,7 @@ import { makeSpanBlockWriter } from "./columns/span-block.ts";
 import { SpanRows } from "./columns/span-rows.ts";
 import { loadPriceBook, READERS } from "./pipeline.ts";
 import { TraceBody, TracePass } from "./traces.ts";
+import { senderOf } from "../test/support/sender.ts";
 
 const book = loadPriceBook();
 const BATCH = { ingest_seq: 7, ingested_ms: 1_795_225_706_001 };
@@ -37,7 +38,7 @@ interface Outcome {
 
 function readAsObjects(body: Uint8Array, capture_content: boolean): Outcome {
   try {
-    const options = { project_id: "p", capture_content };
+    const options = { project_id: "p", key_id: "k1", capture_content };
     const { spans, rejected_items, notes } = READERS.traces(body, "protobuf", book, options);
     return {
       block: spans.length === 0 ? "empty" : Buffer.from(encodeNeeded(spans, BATCH)),
@@ -70,7 +71,8 @@ function makePass(capture_content: boolean): {
     learned: () => learned,
     read(body) {
       const rows = new SpanRows();
-      const way = new TraceBody(pass, body, "p", { rows, addTime: () => {} }, LIMITS);
+      const sender = { ...senderOf("p"), key_id: "k1" };
+      const way = new TraceBody(pass, body, sender, { rows, addTime: () => {} }, LIMITS);
       let end;
       do end = way.step(3, 1 << 30);
       while (end === "more");

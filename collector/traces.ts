@@ -7,6 +7,7 @@
  */
 import { ByteTable } from "../schemas/byte-table.ts";
 import { PermanentError } from "../schemas/errors.ts";
+import type { Sender } from "../schemas/sender.ts";
 import type { TimeBounds } from "../schemas/set-aside.ts";
 import type { Attributes, Span } from "../schemas/span.ts";
 import { NANOSECONDS_PER_SECOND } from "../schemas/units.ts";
@@ -70,7 +71,8 @@ export class TracePass {
   readonly #priced = makePricedCounts();
   readonly #contexts: ByteTable;
   readonly #known: KnownContext[] = [];
-  readonly #projects = new Map<string, number>();
+  /** Numbers of projects with the keys that they are written to by. */
+  readonly #senders = new Map<string, number>();
   readonly #key = Buffer.alloc(MAX_CONTEXT_BYTES + 16);
   readonly #key_view = new DataView(this.#key.buffer, this.#key.byteOffset, this.#key.length);
   /** The body at work, for values that the forms ask for. */
@@ -104,22 +106,24 @@ export class TracePass {
   }
 
   /** The context of the span that the scanner found last. */
-  contextOf(scanner: TraceScanner, project_id: string): KnownContext {
-    const size = this.#writeKey(scanner, project_id);
+  contextOf(scanner: TraceScanner, sender: Sender): KnownContext {
+    const size = this.#writeKey(scanner, sender);
     const known = size === 0 ? -1 : this.#contexts.find(this.#key_view, 0, size);
     if (known !== -1) return this.#known[known] as KnownContext;
     const { capture_content } = this.#options;
     const resource = scanner.decodeResource();
-    const context = makeContext(resource, scanner.decodeScope(), { project_id, capture_content });
+    const { project_id, key_id } = sender;
+    const options = { project_id, key_id, capture_content };
+    const context = makeContext(resource, scanner.decodeScope(), options);
     const made = { context, resource_size: measureAttributes(resource) };
     // What has to be noted has to be noted each time.
     if (size === 0 || scanner.hasNotes()) return made;
     if (this.#contexts.isFull()) {
       this.#contexts.clear();
       this.#known.length = 0;
-      this.#projects.clear();
-      // The number of the project in the key is one of those just forgotten.
-      this.#writeKey(scanner, project_id);
+      this.#senders.clear();
+      // The number of the sender in the key is one of those just forgotten.
+      this.#writeKey(scanner, sender);
     }
     const number = this.#contexts.intern(this.#key_view, 0, size);
     if (number !== -1) this.#known[number] = made;
@@ -127,16 +131,17 @@ export class TracePass {
   }
 
   /** Writes what a context is known by; returns its size, 0 when it is too large to be known. */
-  #writeKey(scanner: TraceScanner, project_id: string): number {
+  #writeKey(scanner: TraceScanner, { project_id, key_id }: Sender): number {
     const { resource_at, resource_size, scope_at, scope_size } = scanner;
     if (resource_size + scope_size > MAX_CONTEXT_BYTES) return 0;
-    let project = this.#projects.get(project_id);
-    if (project === undefined) {
-      project = this.#projects.size;
-      this.#projects.set(project_id, project);
+    const name = `${key_id} ${project_id}`;
+    let number = this.#senders.get(name);
+    if (number === undefined) {
+      number = this.#senders.size;
+      this.#senders.set(name, number);
     }
     const { bytes } = this.wire;
-    this.#key_view.setInt32(0, project, true);
+    this.#key_view.setInt32(0, number, true);
     this.#key_view.setInt32(4, resource_size, true);
     bytes.copy(this.#key, 8, resource_at, resource_at + resource_size);
     bytes.copy(this.#key, 8 + resource_size, scope_at, scope_at + scope_size);
@@ -182,16 +187,18 @@ export interface BodyCounts {
   calls: number;
   /** Resource attributes, counted for each span that repeats them, characters. */
   resource_size: number;
+  /** Spans of services that the key may not send. */
+  foreign: number;
 }
 
 /** One body on its way. */
 export class TraceBody {
-  readonly counts: BodyCounts = { rows: 0, calls: 0, resource_size: 0 };
+  readonly counts: BodyCounts = { rows: 0, calls: 0, resource_size: 0, foreign: 0 };
   /** Spans that became no rows because their start is no time. */
   readonly refused: Span[] = [];
   readonly scanner: TraceScanner;
   readonly #pass: TracePass;
-  readonly #project_id: string;
+  readonly #sender: Sender;
   #target: SpanTarget;
   readonly #limits: BodyLimits;
   readonly #oldest_high: number;
@@ -200,16 +207,17 @@ export class TraceBody {
   readonly #latest_low: number;
   #envelope = 0;
   #known: KnownContext | null = null;
+  #is_foreign = false;
 
   constructor(
     pass: TracePass,
     body: Uint8Array,
-    project_id: string,
+    sender: Sender,
     target: SpanTarget,
     limits: BodyLimits,
   ) {
     this.#pass = pass;
-    this.#project_id = project_id;
+    this.#sender = sender;
     this.#target = target;
     this.#oldest_high = highOf(limits.oldest_ns);
     this.#oldest_low = lowOf(limits.oldest_ns);
@@ -238,7 +246,7 @@ export class TraceBody {
         if (found === FOUND_END) {
           scanner.end();
           // Whether a body without a span is one of another signal only the other way can tell.
-          return this.counts.rows === 0 ? "odd" : "done";
+          return this.counts.rows + this.counts.foreign === 0 ? "odd" : "done";
         }
         if (found === FOUND_ODD_BODY) return "odd";
         if (!this.#addSpan(found === FOUND_SPAN)) return "odd";
@@ -254,8 +262,13 @@ export class TraceBody {
   #addSpan(is_plain: boolean): boolean {
     const { scanner, counts } = this;
     if (this.#known === null || this.#envelope !== scanner.envelope) {
-      this.#known = this.#pass.contextOf(scanner, this.#project_id);
+      this.#known = this.#pass.contextOf(scanner, this.#sender);
       this.#envelope = scanner.envelope;
+      this.#is_foreign = !maySend(this.#sender, this.#known.context.service_name);
+    }
+    if (this.#is_foreign) {
+      counts.foreign += 1;
+      return true;
     }
     const { context, resource_size } = this.#known;
     counts.resource_size += resource_size;
@@ -275,7 +288,7 @@ export class TraceBody {
     if (!this.#pass.addInPlace(context, high, low, this.#target.rows)) return false;
     this.counts.rows += 1;
     if (this.#pass.forms.span_class === "billable") this.counts.calls += 1;
-    this.#target.addTime(this.#project_id, secondsOf(high, low));
+    this.#target.addTime(this.#sender.project_id, secondsOf(high, low));
     return true;
   }
 
@@ -284,6 +297,11 @@ export class TraceBody {
     if (span === undefined) return;
     if (!addSpan(span, this.#target, this.#limits, this.counts)) this.refused.push(span);
   }
+}
+
+/** Whether the key of a sender may send telemetry of a service. */
+export function maySend({ allowed_service_name }: Sender, service_name: string): boolean {
+  return allowed_service_name === null || allowed_service_name === service_name;
 }
 
 /** Adds a span that is an object; false, with nothing added, when its start is no time. */

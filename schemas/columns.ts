@@ -76,6 +76,7 @@ const NO_FEES = new Attributes();
 
 export const SPAN_COLUMNS: readonly Column<Span>[] = [
   { name: "project_id", type: LOW_CARDINALITY, read: (span) => span.project_id },
+  { name: "key_id", type: LOW_CARDINALITY, read: (span) => span.key_id },
   { name: "ts", type: TIME_NS, read: (span) => span.start_ns },
   { name: "trace_id", type: "FixedString(16)", read: (span) => span.trace_id },
   { name: "span_id", type: "FixedString(8)", read: (span) => span.span_id },

@@ -11,6 +11,8 @@ import { MAX_WIRE_ATTRIBUTES, NOWHERE, WireSpan } from "./wire-span.ts";
 /** What the spans of one scope of one resource share. Compared by identity. */
 export interface SpanContext {
   readonly project_id: string;
+  /** Id of the key of the sender; empty without one. */
+  readonly key_id: string;
   readonly service_name: string;
   readonly environment: string;
   readonly scope_name: string;

@@ -159,6 +159,8 @@ export type FeeKind = (typeof FEE_KINDS)[number];
  */
 export interface Span {
   project_id: string;
+  /** Id of the key that the sender used; empty without one. */
+  key_id: string;
   /** Unix time, ns. */
   start_ns: bigint;
   duration_ns: bigint;

@@ -38,6 +38,7 @@ export const ROW_COLUMNS: ReadonlySet<string> = new Set([
 /** Columns that all spans of a scope of a resource share. */
 export const CONTEXT_COLUMNS: ReadonlySet<string> = new Set([
   "project_id",
+  "key_id",
   "service_name",
   "environment",
   "scope_name",

@@ -180,7 +180,7 @@ export class SpanStore {
 
   contextOf(span: Span): SpanContext {
     const { resource_attributes, scope_name, scope_version, project_id } = span;
-    const { service_name, environment } = span;
+    const { key_id, service_name, environment } = span;
     let contexts = this.#contexts_by_resource.get(resource_attributes);
     if (contexts === undefined) {
       contexts = [];
@@ -191,6 +191,7 @@ export class SpanStore {
         known.scope_name === scope_name &&
         known.scope_version === scope_version &&
         known.project_id === project_id &&
+        known.key_id === key_id &&
         known.service_name === service_name &&
         known.environment === environment,
     );
@@ -198,6 +199,7 @@ export class SpanStore {
       const resource_tags = NO_TAGS;
       context = {
         project_id,
+        key_id,
         service_name,
         environment,
         scope_name,

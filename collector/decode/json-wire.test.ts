@@ -36,6 +36,7 @@ import {
 import { FOUND_END, FOUND_ODD_BODY, FOUND_SPAN, TraceScanner } from "./scan.ts";
 import { Shapes } from "./shapes.ts";
 import { decodeTraces } from "./traces.ts";
+import { senderOf } from "../../test/support/sender.ts";
 
 const TRACE_HEX = "0af7651916cd43dd8448eb211c80319c";
 const SPAN_HEX = "b7ad6b7169203331";
@@ -192,7 +193,7 @@ describe("rows", () => {
         const bytes = encodeJson(body);
         const rows = new SpanRows();
         const wire = json.transcode(bytes) as Uint8Array;
-        const way = new TraceBody(pass, wire, "p", { rows, addTime: () => {} }, limits);
+        const way = new TraceBody(pass, wire, senderOf("p"), { rows, addTime: () => {} }, limits);
         expect(way.step(Infinity, Infinity), name).toBe("done");
         const { spans } = READERS.traces(bytes, "json", book, { project_id: "p", capture_content });
         const block = write(rows, batch);

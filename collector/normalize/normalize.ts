@@ -36,6 +36,8 @@ const PENDING_COPY = registerKeys("logfire.span_type");
 
 export interface NormalizeOptions {
   readonly project_id: string;
+  /** Id of the key of the sender; none when it is not given. */
+  readonly key_id?: string;
   /** Keep prompts and answers. Off by default: they are dropped here, before anything is stored. */
   readonly capture_content: boolean;
 }
@@ -79,6 +81,7 @@ export function makeContext(
     options,
     scope,
     project_id: options.project_id,
+    key_id: options.key_id ?? "",
     scope_name: scope.name.slice(0, MAX_TEXT_LENGTH),
     scope_version: scope.version.slice(0, MAX_TEXT_LENGTH),
     resource_attributes: options.capture_content ? resource : withoutContent(resource),
@@ -151,6 +154,7 @@ function copySpan(decoded: DecodedSpan, context: Context): Span {
   const keep = options.capture_content;
   return {
     project_id: options.project_id,
+    key_id: options.key_id ?? "",
     start_ns: decoded.start_ns,
     duration_ns: durationOf(decoded),
     trace_id: decoded.trace_id,

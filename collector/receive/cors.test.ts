@@ -5,6 +5,8 @@ import { RetryableError } from "../../schemas/errors.ts";
 import { parseSettings } from "../../schemas/settings.ts";
 import { makeCors } from "./cors.ts";
 import { send, startServer, type TestServer } from "./fixture.ts";
+import { DEFAULT_SENDER } from "../../schemas/sender.ts";
+import { refuseAll } from "../../test/support/sender.ts";
 
 const LISTED = ["https://app.example.com", "http://localhost:3000", "https://*.example.org"];
 const JSON_TYPE = { "content-type": "application/json" };
@@ -13,7 +15,7 @@ let server: TestServer;
 beforeAll(async () => {
   server = await startServer({
     cors_origins: LISTED,
-    authenticate: (headers) => (headers["x-api-key"] === "good" ? "default" : null),
+    authenticate: (headers) => (headers["x-api-key"] === "good" ? DEFAULT_SENDER : refuseAll()),
     exportBody: (_signal, body) =>
       body.length > 2
         ? Promise.reject(new RetryableError("away", "later"))

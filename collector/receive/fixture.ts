@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import protobuf from "protobufjs";
+import { DEFAULT_SENDER } from "../../schemas/sender.ts";
 import { createOtlpHttpServer, type OtlpHttpOptions } from "./http.ts";
 import type { ExportResult, OtlpEncoding, OtlpSignal } from "./reply.ts";
 
@@ -113,12 +114,13 @@ export async function startServer(changes: Partial<OtlpHttpOptions> = {}): Promi
   const server = createOtlpHttpServer({
     max_body_bytes: 1024 * 1024,
     max_in_flight_bytes: 4 * 1024 * 1024,
-    authenticate: () => "default",
+    authenticate: () => DEFAULT_SENDER,
     observe: (...answer) => observed.push(answer),
     ...others,
-    exportBody(signal, body, encoding, project_id) {
+    exportBody(signal, body, encoding, sender) {
+      const { project_id } = sender;
       exported.push({ signal, body: Buffer.from(body).toString("latin1"), encoding, project_id });
-      return exportBody?.(signal, body, encoding, project_id) ?? Promise.resolve(ACCEPTED);
+      return exportBody?.(signal, body, encoding, sender) ?? Promise.resolve(ACCEPTED);
     },
   });
   server.listen(0, "127.0.0.1");

@@ -19,6 +19,12 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { PermanentError } from "../../schemas/errors.ts";
+import {
+  type Authenticate,
+  DEFAULT_SENDER,
+  PROJECT_HEADER,
+  type Sender,
+} from "../../schemas/sender.ts";
 import { inflateBody, type MakeInflater } from "./body.ts";
 import { grpcStatus, httpStatusOf } from "./grpc-status.ts";
 import type { Hold } from "./in-flight.ts";
@@ -30,8 +36,8 @@ export interface GrpcCallOptions {
   readonly max_body_bytes: number;
   /** Opens the hold of one request on the limit that all receivers share. */
   readonly openHold: () => Hold;
-  /** The project a call may write to by its headers, or null when its key is not good. */
-  readonly authenticate: (headers: Readonly<Record<string, string>>) => string | null;
+  /** The sender of a call by its headers; throws what refuses it. */
+  readonly authenticate: Authenticate;
   /** Throws RetryableError while no more can be taken: asked before the message is. */
   readonly checkLoad?: () => void;
   /** Told of every answer, for metrics; the HTTP status is the one that tells the same. */
@@ -42,7 +48,8 @@ export interface GrpcCallOptions {
 /** A message that was let in, as handlers get it. */
 export interface GrpcMessage {
   readonly body: Uint8Array;
-  readonly project_id: string;
+  /** Of calls that take telemetry. */
+  readonly sender: Sender;
   /**
    * Runs work on the body, which counts as held until the work is done. Rejects with what the work
    * rejects with, and with "deadline_exceeded" when the sender does not wait any more.
@@ -72,7 +79,7 @@ const FRAME_HEAD_BYTES = 5;
 const MAX_OPEN_MESSAGE_BYTES = 1_024;
 
 /** The headers that tell who sends. */
-const KEY_HEADERS = ["authorization", "x-api-key"] as const;
+const KEY_HEADERS = ["authorization", "x-api-key", PROJECT_HEADER] as const;
 
 /**
  * Guards every call. `signals` names the paths that take telemetry; the others need no key, and their
@@ -111,7 +118,7 @@ class CallGuard {
   readonly #timeouts: ReceiveTimeouts;
   readonly #hold: Hold;
   #timer: NodeJS.Timeout;
-  #project_id = "";
+  #sender: Sender = DEFAULT_SENDER;
   #sent_bytes = 0;
   #is_working = false;
   #is_ended = false;
@@ -138,9 +145,7 @@ class CallGuard {
     if (this.#signal === null) return true;
     const { authenticate, checkLoad } = this.#options;
     try {
-      const project_id = authenticate(keyHeadersOf(metadata));
-      if (project_id === null) throw unauthenticated();
-      this.#project_id = project_id;
+      this.#sender = authenticate(keyHeadersOf(metadata));
       this.#hold.check(0);
       checkLoad?.();
       return true;
@@ -151,7 +156,7 @@ class CallGuard {
   }
 
   messageOf(body: Uint8Array): GrpcMessage {
-    return { body, project_id: this.#project_id, work: (run) => this.#work(run) };
+    return { body, sender: this.#sender, work: (run) => this.#work(run) };
   }
 
   /** The call is over: it was answered, or the sender has gone. */
@@ -257,13 +262,6 @@ function keyHeadersOf(metadata: Metadata): Readonly<Record<string, string>> {
       const [value] = metadata.get(name);
       return value === undefined ? [] : [[name, String(value)]];
     }),
-  );
-}
-
-function unauthenticated(): PermanentError {
-  return new PermanentError(
-    "unauthenticated",
-    "No valid key. Send it in the metadata as `authorization: Bearer <key>` or `x-api-key: <key>`.",
   );
 }
 

@@ -28,6 +28,8 @@ import type { TlsFiles } from "./grpc-tls.ts";
 import { makeInFlightLimit } from "./in-flight.ts";
 import type { ExportResult, OtlpSignal } from "./reply.ts";
 import { DEFAULT_TIMEOUTS } from "./timeouts.ts";
+import { refuseAll, senderOf } from "../../test/support/sender.ts";
+import { DEFAULT_SENDER } from "../../schemas/sender.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -71,16 +73,17 @@ async function start(changes: Partial<OtlpGrpcOptions> = {}): Promise<TestServer
   const server = createOtlpGrpcServer({
     max_body_bytes: MIB,
     openHold: makeInFlightLimit(4 * MIB),
-    authenticate: () => "default",
+    authenticate: () => DEFAULT_SENDER,
     observe: (...answer) => observed.push(answer),
     checkReady: () => Promise.resolve(),
     max_connection_age_s: 3_600,
     max_concurrent_streams: 200,
     tls: null,
     ...others,
-    exportBody(signal, body, encoding, project_id) {
+    exportBody(signal, body, encoding, sender) {
+      const { project_id } = sender;
       exported.push({ signal, body: Buffer.from(body).toString("latin1"), encoding, project_id });
-      return exportBody?.(signal, body, encoding, project_id) ?? Promise.resolve(ACCEPTED);
+      return exportBody?.(signal, body, encoding, sender) ?? Promise.resolve(ACCEPTED);
     },
   });
   server.listener.listen(0, "127.0.0.1");
@@ -277,7 +280,9 @@ describe("calls", () => {
 
 describe("who sends", () => {
   const authenticate: OtlpGrpcOptions["authenticate"] = (headers) =>
-    headers["authorization"] === "Bearer k1" || headers["x-api-key"] === "k1" ? "mine" : null;
+    headers["authorization"] === "Bearer k1" || headers["x-api-key"] === "k1"
+      ? senderOf("mine")
+      : refuseAll();
 
   test("G06 the key comes in the metadata, in any case, under either name", async () => {
     const server = await start({ authenticate });
@@ -703,7 +708,7 @@ describe("health", () => {
   test("G08 health checks need no key and tell what can be taken", async () => {
     let is_ready = true;
     const server = await start({
-      authenticate: () => null,
+      authenticate: refuseAll,
       checkReady: () => (is_ready ? Promise.resolve() : Promise.reject(new Error("no sync"))),
     });
     const client = open(server);
@@ -728,7 +733,7 @@ describe("health", () => {
 
   test("G08 a health check without a key cannot send more than a name", async () => {
     const { openHold, held } = makeWatchedLimit(4 * MIB);
-    const server = await start({ authenticate: () => null, openHold });
+    const server = await start({ authenticate: refuseAll, openHold });
     const answer = await open(server).call(HEALTH, Buffer.alloc(900 * KIB));
     expect(answer.code).toBe(status.RESOURCE_EXHAUSTED);
     expect(held.peak_bytes).toBe(0);

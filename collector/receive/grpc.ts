@@ -16,6 +16,7 @@ import {
   setLogVerbosity,
 } from "@grpc/grpc-js";
 import { PermanentError } from "../../schemas/errors.ts";
+import type { Sender } from "../../schemas/sender.ts";
 import { type GrpcCallOptions, type GrpcMessage, makeCallGuard } from "./grpc-call.ts";
 import { grpcStatus } from "./grpc-status.ts";
 import type { TlsFiles } from "./grpc-tls.ts";
@@ -27,7 +28,7 @@ export interface OtlpGrpcOptions extends GrpcCallOptions {
     signal: OtlpSignal,
     body: Uint8Array,
     encoding: OtlpEncoding,
-    project_id: string,
+    sender: Sender,
   ) => Promise<ExportResult>;
   /** Rejects while the collector cannot take spans: what health checks are told. */
   readonly checkReady: () => Promise<void>;
@@ -172,8 +173,8 @@ function addMethod(server: Server, path: string, handle: Handler): void {
 }
 
 function makeExport(signal: OtlpSignal, { exportBody }: OtlpGrpcOptions): Handler {
-  return async ({ body, project_id, work }) => {
-    const result = await work(async () => exportBody(signal, body, "protobuf", project_id));
+  return async ({ body, sender, work }) => {
+    const result = await work(async () => exportBody(signal, body, "protobuf", sender));
     return exportReply(signal, "protobuf", result).body;
   };
 }

@@ -19,6 +19,8 @@ import {
 } from "./fixture.ts";
 import type { OtlpHttpOptions } from "./http.ts";
 import type { ExportResult, OtlpEncoding, OtlpSignal } from "./reply.ts";
+import { refuseAll, senderOf } from "../../test/support/sender.ts";
+import { DEFAULT_SENDER } from "../../schemas/sender.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -73,7 +75,7 @@ async function until(condition: () => boolean): Promise<void> {
 const REFUSED: readonly (readonly [number, Request, Partial<OtlpHttpOptions>?])[] = [
   [400, { body: "not gzip", headers: { "content-encoding": "gzip" } }],
   [400, {}, { exportBody: () => Promise.reject(new PermanentError("bad_body", "broken")) }],
-  [401, {}, { authenticate: () => null }],
+  [401, {}, { authenticate: refuseAll }],
   [404, { path: "/v1/nothing" }],
   [404, { path: "/v1/profiles" }],
   [405, { method: "PUT" }],
@@ -295,7 +297,7 @@ describe.each<readonly [path: string, signal: OtlpSignal]>([
   });
 
   test("R12 answers 401 without a good key", async () => {
-    const server = await start({ authenticate: () => null });
+    const server = await start({ authenticate: refuseAll });
     const answer = await send(server, { path });
     expect(answer.status).toBe(401);
     expect(server.observed).toEqual([[signal, 401, 0]]);
@@ -327,7 +329,7 @@ describe.each<readonly [path: string, signal: OtlpSignal]>([
 
 describe("keys", () => {
   test("R12 no good key is 401 with a challenge, and no body byte is looked at", async () => {
-    const server = await start({ authenticate: () => null });
+    const server = await start({ authenticate: refuseAll });
     const answer = await send(server, {
       body: "not gzip",
       headers: { ...JSON_TYPE, "content-encoding": "gzip" },
@@ -358,7 +360,7 @@ describe("keys", () => {
     const server = await start({
       authenticate: () => {
         asked += 1;
-        return asked === 1 ? "project-7" : null; // revoked while the body comes in
+        return asked === 1 ? senderOf("project-7") : refuseAll(); // revoked while the body comes in
       },
     });
     expect((await send(server)).status).toBe(200);
@@ -515,7 +517,7 @@ describe("bodies", () => {
     const type = "Content-Type: application/json";
     const cases: readonly (readonly [number, string, Partial<OtlpHttpOptions>?])[] = [
       [413, head(type, `Content-Length: ${MIB + 1}`, "Expect: 100-continue")],
-      [401, head(type, "Content-Length: 2", "Expect: 100-continue"), { authenticate: () => null }],
+      [401, head(type, "Content-Length: 2", "Expect: 100-continue"), { authenticate: refuseAll }],
       [415, head("Content-Type: text/css", "Content-Length: 2", "Expect: 100-continue")],
       [404, head(type, "Content-Length: 2", "Expect: 100-continue").replace("traces", "x")],
     ];
@@ -543,7 +545,7 @@ describe("connections", () => {
 
   test("T10 a connection stays open after an answer, also after a refusal", async () => {
     let allowed = true;
-    const server = await start({ authenticate: () => (allowed ? "default" : null) });
+    const server = await start({ authenticate: () => (allowed ? DEFAULT_SENDER : refuseAll()) });
     const client = connect(server);
     for (const next of [true, false, true, false, true]) {
       allowed = next;

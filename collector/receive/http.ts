@@ -14,6 +14,7 @@ import {
 } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { PermanentError } from "../../schemas/errors.ts";
+import type { Authenticate, Sender } from "../../schemas/sender.ts";
 import {
   chooseInflater,
   declaredBytes,
@@ -46,14 +47,14 @@ export interface OtlpHttpOptions {
   readonly openHold?: () => Hold;
   /** Requests come encrypted when this is given. */
   readonly tls?: TlsFiles | null;
-  /** The project a request may write to, or null when its key is not good. */
-  readonly authenticate: (headers: IncomingMessage["headers"]) => string | null;
+  /** The sender by its headers; throws what refuses it. */
+  readonly authenticate: Authenticate;
   /** Takes a body durably. Resolves only when the sender may forget it. */
   readonly exportBody: (
     signal: OtlpSignal,
     body: Uint8Array,
     encoding: OtlpEncoding,
-    project_id: string,
+    sender: Sender,
   ) => Promise<ExportResult>;
   /** Told of every answer, for metrics. */
   readonly observe: (signal: OtlpSignal | "", status: number, body_bytes: number) => void;
@@ -158,7 +159,7 @@ function encodingOf(request: IncomingMessage): OtlpEncoding | null {
 interface Admission {
   readonly signal: OtlpSignal;
   readonly encoding: OtlpEncoding;
-  readonly project_id: string;
+  readonly sender: Sender;
   readonly makeInflater: MakeInflater | null;
 }
 
@@ -179,13 +180,7 @@ function admit(request: IncomingMessage, { options, signalOf }: Receiver): Admis
   if (request.method !== "POST") {
     throw new PermanentError("method_not_allowed", "Export requests are sent by POST.");
   }
-  const project_id = options.authenticate(request.headers);
-  if (project_id === null) {
-    throw new PermanentError(
-      "unauthenticated",
-      "No valid key. Send it as `Authorization: Bearer <key>` or `x-api-key: <key>`.",
-    );
-  }
+  const sender = options.authenticate(request.headers);
   const encoding = encodingOf(request);
   if (encoding === null) {
     throw new PermanentError(
@@ -196,7 +191,7 @@ function admit(request: IncomingMessage, { options, signalOf }: Receiver): Admis
   return {
     signal,
     encoding,
-    project_id,
+    sender,
     makeInflater: chooseInflater(request, options.max_body_bytes),
   };
 }
@@ -225,7 +220,7 @@ async function handle(
   let sent_bytes = 0;
   let reply: Reply;
   try {
-    const { signal, encoding, project_id, makeInflater } = admit(request, receiver);
+    const { signal, encoding, sender, makeInflater } = admit(request, receiver);
     // A chunked body declares nothing and has at least a byte.
     hold.check(Math.max(declaredBytes(request), 1));
     options.checkLoad?.();
@@ -237,7 +232,7 @@ async function handle(
     const { bodies } = receiver;
     const body = await inflateBody(sent, makeInflater, max_body_bytes, hold.add, bodies);
     if (body !== sent) bodies.give(sent);
-    const result = await options.exportBody(signal, body, encoding, project_id);
+    const result = await options.exportBody(signal, body, encoding, sender);
     // What was refused may still be looked at by who is told so.
     bodies.give(body);
     reply = exportReply(signal, encoding, result);

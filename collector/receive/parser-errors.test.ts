@@ -5,6 +5,7 @@ import { decodeStatus, head, RawClient, send, startServer, type TestServer } fro
 import type { OtlpHttpOptions } from "./http.ts";
 import type { ExportResult } from "./reply.ts";
 import { DEFAULT_TIMEOUTS } from "./timeouts.ts";
+import { refuseAll } from "../../test/support/sender.ts";
 
 const KIB = 1024;
 const TYPE = "Content-Type: application/json";
@@ -101,7 +102,7 @@ test("N09 a broken body behind another request does not take its answer's place"
 
 test("N09 what breaks behind a refused head does not hold the connection", async () => {
   const timeouts = { ...DEFAULT_TIMEOUTS, linger_ms: 20 };
-  const client = connect(await start({ authenticate: () => null, timeouts }));
+  const client = connect(await start({ authenticate: refuseAll, timeouts }));
   await client.write(`${head(TYPE, "Transfer-Encoding: chunked")}zz\r\n`);
   expect((await client.readAnswer())?.status).toBe(401);
   expect(await client.readAnswer()).toBeNull();

@@ -47,6 +47,11 @@ const RPC = {
 /** HTTP status and RPC code of permanent errors; any other is 400. */
 const PERMANENT_STATUS: ReadonlyMap<string, readonly [number, number]> = new Map([
   ["unauthenticated", [401, RPC.unauthenticated]],
+  ["key_expired", [401, RPC.unauthenticated]],
+  ["key_revoked", [401, RPC.unauthenticated]],
+  ["forbidden", [403, RPC.permission_denied]],
+  // No SDK repeats these two, and the month may be long; RESOURCE_EXHAUSTED some repeat for ever.
+  ["quota_exceeded", [403, RPC.permission_denied]],
   ["unknown_path", [404, RPC.not_found]],
   ["method_not_allowed", [405, RPC.unimplemented]],
   ["request_timeout", [408, RPC.deadline_exceeded]],
@@ -143,13 +148,13 @@ export function errorReply(encoding: OtlpEncoding, error: unknown): Reply {
   const { status, ...rpc } = describeError(error);
   const headers =
     error instanceof PermanentError
-      ? permanentHeaders(error.code)
+      ? permanentHeaders(error.code, status)
       : { "retry-after": RETRY_AFTER_S };
   return statusReply(encoding, status, rpc, headers);
 }
 
-function permanentHeaders(code: string): Record<string, string> {
-  if (code === "unauthenticated") return { "www-authenticate": "Bearer" };
+function permanentHeaders(code: string, status: number): Record<string, string> {
+  if (status === 401) return { "www-authenticate": "Bearer" };
   if (code === "method_not_allowed") return { allow: "POST" };
   return {};
 }
@@ -165,6 +170,7 @@ export interface RpcStatus {
 /** Parts of a request that are wrong, by the code of the error; any other is wrong in its body. */
 const BAD_FIELDS: ReadonlyMap<string, string> = new Map([
   ["invalid_request", "headers"],
+  ["project_required", "headers"],
   ["bad_compression", "content-encoding"],
 ]);
 

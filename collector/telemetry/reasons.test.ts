@@ -72,6 +72,13 @@ describe("refused items", () => {
       ["invalid_time", 3],
       ["invalid_id", 2],
     ]);
+    const foreign = '2 items were refused for the service.name: this key may send only that of "a"';
+    expect(itemReasons(2, foreign)).toEqual([["forbidden_service", 2]]);
+    expect(itemReasons(6, `${foreign}; ${aside}; ${REJECTIONS.span_id_zero}`)).toEqual([
+      ["forbidden_service", 2],
+      ["invalid_time", 3],
+      ["invalid_id", 1],
+    ]);
     expect(itemReasons(0, "attributes were dropped")).toEqual([]);
     expect(itemReasons(2, aside)).toEqual([["invalid_time", 2]]);
   });

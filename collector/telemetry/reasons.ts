@@ -18,14 +18,17 @@ const REASONS = {
     "wal_write_failed",
   ],
   log_full: ["disk_full", "wal_full"],
+  forbidden: ["forbidden"],
   overloaded: ["overloaded", "wal_busy"],
+  over_limit: ["quota_exceeded", "rate_limited"],
   timeout: ["request_timeout"],
   too_large: ["body_too_large", "head_too_large", "record_too_large", "too_many_objects"],
-  unauthenticated: ["unauthenticated"],
+  unauthenticated: ["unauthenticated", "key_expired", "key_revoked", "keys_unavailable"],
   unsupported: [
     "expectation_failed",
     "invalid_request",
     "method_not_allowed",
+    "project_required",
     "unknown_path",
     "unsupported_encoding",
     "unsupported_media_type",
@@ -51,7 +54,7 @@ export function reasonOf(error: unknown): RefusalReason {
 const BY_STATUS: ReadonlyMap<number, RefusalReason> = new Map<number, RefusalReason>([
   [400, "decode"],
   [401, "unauthenticated"],
-  [403, "unauthenticated"],
+  [403, "forbidden"],
   [408, "timeout"],
   [413, "too_large"],
   [431, "too_large"],
@@ -64,10 +67,12 @@ export function reasonOfStatus(status: number): RefusalReason {
 }
 
 /** Why an item of an accepted request was refused. */
-export type ItemReason = "invalid_id" | "invalid_time" | "invalid_value";
+export type ItemReason = "forbidden_service" | "invalid_id" | "invalid_time" | "invalid_value";
 
 /** How the pipeline begins what it says of items that were set aside for their time. */
 const SET_ASIDE = /(?:^|; )(\d+) items? (?:was|were) refused for the time sent/;
+/** The same of items of services that the key may not send. */
+const FOREIGN = /(?:^|; )(\d+) items? (?:was|were) refused for the service\.name/;
 /** What decoders say of ids: of the part of the message before anything else. */
 const ID_FAULT = /\bids? must\b/;
 
@@ -77,15 +82,17 @@ export function itemReasons(
   message: string,
 ): readonly (readonly [ItemReason, number])[] {
   if (rejected_items === 0) return [];
+  const foreign = Math.min(Number(FOREIGN.exec(message)?.[1] ?? 0), rejected_items);
   const [whole = "", count = "0"] = SET_ASIDE.exec(message) ?? [];
-  const untimely = Math.min(Number(count), rejected_items);
-  const rest = rejected_items - untimely;
+  const untimely = Math.min(Number(count), rejected_items - foreign);
+  const rest = rejected_items - foreign - untimely;
   const [first = ""] = message
     .slice(whole === "" ? 0 : message.indexOf(whole) + whole.length)
     .split("; ")
     .filter((note) => / must /.test(note));
   const fault: ItemReason = ID_FAULT.test(first) ? "invalid_id" : "invalid_value";
   return [
+    ...(foreign > 0 ? ([["forbidden_service", foreign]] as const) : []),
     ...(untimely > 0 ? ([["invalid_time", untimely]] as const) : []),
     ...(rest > 0 ? ([[fault, rest]] as const) : []),
   ];

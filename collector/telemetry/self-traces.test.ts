@@ -11,6 +11,7 @@ import { encodeTraceRequest } from "../../test/support/otlp-proto.ts";
 import { makeCollectorMetrics } from "../metrics.ts";
 import { BUSY_MS, SELF_SCOPE, SelfTraces } from "./self-traces.ts";
 import { Telemetry } from "./telemetry.ts";
+import { senderOf } from "../../test/support/sender.ts";
 
 let exporter: InMemorySpanExporter;
 let provider: TracerProvider;
@@ -195,9 +196,9 @@ describe("a watched receiver", () => {
       const failure = new RetryableError("wal_full", "no room");
       const telemetry = makeTelemetry(tracer);
       const good = telemetry.watchReceiver("http", async () => result);
-      expect(await good.exportBody("traces", FOREIGN, "json", "p")).toBe(result);
+      expect(await good.exportBody("traces", FOREIGN, "json", senderOf("p"))).toBe(result);
       const bad = telemetry.watchReceiver("grpc", () => Promise.reject(failure));
-      await expect(bad.exportBody("traces", FOREIGN, "json", "p")).rejects.toBe(failure);
+      await expect(bad.exportBody("traces", FOREIGN, "json", senderOf("p"))).rejects.toBe(failure);
       const expected = ["decode", "sync", "export request", "decode", "export request"];
       expect(names()).toEqual(tracer === "on" ? expected : []);
     },
@@ -209,7 +210,7 @@ describe("a watched receiver", () => {
       throw new TypeError("cannot read a prompt");
     });
     for (let request = 0; request < 3; request += 1) {
-      const exporting = receiver.exportBody("traces", FOREIGN, "json", "p");
+      const exporting = receiver.exportBody("traces", FOREIGN, "json", senderOf("p"));
       await expect(exporting).rejects.toThrow(TypeError);
     }
     expect(told).toHaveLength(1);
@@ -233,7 +234,7 @@ describe("a watched receiver", () => {
       return result;
     });
     expect(watch.follow()).toBeNull();
-    await receiver.exportBody("traces", FOREIGN, "json", "p");
+    await receiver.exportBody("traces", FOREIGN, "json", senderOf("p"));
     expect(names()).toEqual(["decode", "wait", "sync", "wal sync group", "export request"]);
   });
 });

@@ -8,6 +8,7 @@
 import type { Tracer } from "@opentelemetry/api";
 import { PermanentError, RetryableError } from "../../schemas/errors.ts";
 import type { Log } from "../../schemas/log.ts";
+import type { Sender } from "../../schemas/sender.ts";
 import type { CollectorMetrics } from "../metrics.ts";
 import { RequestCounts, type RequestResult, type Transport } from "./requests.ts";
 import { type InsertStep, type RequestTrace, SelfTraces, type TracedGroup } from "./self-traces.ts";
@@ -47,7 +48,7 @@ type ExportBody<Signal, Encoding, Result> = (
   signal: Signal,
   body: Uint8Array,
   encoding: Encoding,
-  project_id: string,
+  sender: Sender,
 ) => Promise<Result>;
 
 /** What a receiver is given in place of the pipeline's `exportBody`. */
@@ -112,15 +113,15 @@ export class Telemetry {
     const traces = this.#traces;
     return {
       observe: (signal, status, body_bytes) => counts.noteAnswer(signal, status, body_bytes),
-      exportBody: async (signal, body, encoding, project_id) => {
+      exportBody: async (signal, body, encoding, sender) => {
         const finish = metrics.ack_duration.startTimer();
         metrics.inflated_bytes.inc({ signal }, body.length);
         const request = traces?.startRequest(signal, encoding, body) ?? null;
         try {
           const working =
             request === null || traces === null
-              ? exportBody(signal, body, encoding, project_id)
-              : traces.run(request, () => exportBody(signal, body, encoding, project_id));
+              ? exportBody(signal, body, encoding, sender)
+              : traces.run(request, () => exportBody(signal, body, encoding, sender));
           request?.noteReturn();
           const result = await working;
           counts.noteAccepted(signal, encoding, result);

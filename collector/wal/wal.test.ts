@@ -572,3 +572,43 @@ test("settings that cannot work are refused at once", async () => {
   );
   await expect(openOn(disk, { new_uuid: () => "no" })).rejects.toMatchObject(refused);
 });
+
+describe("retiring", () => {
+  test("removes the segment being written to when all of it is released, and goes on in another", async () => {
+    const disk = new FaultyDisk(1);
+    const wal = await openOn(disk);
+    const first = await append(wal, "one");
+    await wal.retire();
+    expect(segmentPaths(disk), "what is not released stays").toHaveLength(1);
+    await readTexts(wal);
+    await wal.release(first);
+    await wal.retire();
+    expect(segmentPaths(disk)).toEqual([]);
+    expect(wal.stats()).toMatchObject({ segments: 0, bytes: 0, records_pending: 0 });
+    await wal.retire();
+    const second = await append(wal, "two");
+    expect(await readTexts(wal, first)).toEqual(["two"]);
+    expect(wal.stats().records_pending).toBe(1);
+    await wal.close();
+    const again = await openOn(disk);
+    expect(await readTexts(again)).toEqual(["two"]);
+    expect(again.reserveSequence()).toBeGreaterThan(second);
+    await again.close();
+  });
+
+  test("loses nothing that is appended at the same time", async () => {
+    const disk = new FaultyDisk(1);
+    const wal = await openOn(disk);
+    await wal.release(await append(wal, "one"));
+    const after = wal.stats().released_sequence;
+    const [sequence] = await Promise.all([append(wal, "two"), wal.retire(), wal.retire()]);
+    await Promise.all([wal.retire(), append(wal, "three")]);
+    expect(await readTexts(wal, after)).toEqual(["two", "three"]);
+    await wal.release(sequence);
+    await wal.retire();
+    expect(await readTexts(wal, sequence)).toEqual(["three"]);
+    await wal.close();
+    await wal.retire();
+    expect(await readTexts(await openOn(disk), sequence)).toEqual(["three"]);
+  });
+});

@@ -113,6 +113,11 @@ export interface Wal {
    * the release that passes them: both are stored at once, so a record is counted once.
    */
   countSetAside(record_count: number): void;
+  /**
+   * Removes what is released and would else stay until its segment is full. Does nothing while there is
+   * an unreleased record or an append.
+   */
+  retire(): Promise<void>;
   stats(): WalStats;
   /** Settles what was appended, closes the files, gives the lock back. */
   close(): Promise<void>;
@@ -176,6 +181,10 @@ class OpenWal implements Wal {
 
   countSetAside(record_count: number): void {
     this.#log.counts.set_aside_records += record_count;
+  }
+
+  async retire(): Promise<void> {
+    if (this.#closing === null) await this.#writer.retire();
   }
 
   stats(): WalStats {

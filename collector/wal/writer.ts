@@ -90,6 +90,15 @@ export class Writer {
     await settled;
   }
 
+  /** Removes the segment being written to when all is released and nothing waits; else does nothing. */
+  async retire(): Promise<void> {
+    if (this.#running !== null || this.#is_closed) return;
+    if (this.#open === null || this.#log.front !== null) return;
+    this.#must_recycle = true;
+    this.#running = this.#run();
+    await this.#running;
+  }
+
   /** Refuses further appends, and returns when those made are settled and the file is closed. */
   async close(): Promise<void> {
     this.#is_closed = true;
@@ -141,8 +150,9 @@ export class Writer {
   async #run(): Promise<void> {
     // Appends made in the same turn share the first sync too.
     await Promise.resolve();
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 || this.#must_recycle) {
       if (this.#must_recycle) await this.#recycle();
+      if (this.#queue.length === 0) break;
       this.#is_writing = true;
       const group = await this.#takeGroup();
       const failure = await this.#writeGroup(group);

@@ -10,6 +10,7 @@ import { decodeRecord } from "../../schemas/record.ts";
 import { encodeNeeded } from "../support/blocks.ts";
 import { FaultyDisk } from "../support/faulty-disk.ts";
 import { encodeTraceRequest, field, type OtlpSpan } from "../support/otlp-proto.ts";
+import { senderOf } from "../support/sender.ts";
 
 const book = loadPriceBook();
 const NOW_MS = 1_795_225_706_001;
@@ -96,7 +97,7 @@ test("P10 A29 large bodies of four projects that take turns give the blocks that
   }));
   const answers = await Promise.all(
     bodies.map(({ body, project_id }) =>
-      pipeline.exportBody("traces", body, "protobuf", project_id),
+      pipeline.exportBody("traces", body, "protobuf", senderOf(project_id)),
     ),
   );
   expect(answers.map(({ accepted_items }) => accepted_items)).toEqual([LARGE, LARGE, LARGE, LARGE]);
@@ -113,15 +114,15 @@ test("P10 A29 large bodies of four projects that take turns give the blocks that
 test("P10 small bodies between the turns of large ones lose nothing and take nothing along", async () => {
   const pipeline = await open();
   const sent = [
-    pipeline.exportBody("traces", bodyOf("large-a", LARGE), "protobuf", "project-a"),
-    pipeline.exportBody("traces", bodyOf("large-b", LARGE), "protobuf", "project-b"),
+    pipeline.exportBody("traces", bodyOf("large-a", LARGE), "protobuf", senderOf("project-a")),
+    pipeline.exportBody("traces", bodyOf("large-b", LARGE), "protobuf", senderOf("project-b")),
   ];
   let small = 0;
   const progress = { is_done: false };
   const large = Promise.all(sent).then(() => (progress.is_done = true));
   while (!progress.is_done) {
     const label = `small-${small % 10}`;
-    await pipeline.exportBody("traces", bodyOf(label, 3), "protobuf", `project-${label}`);
+    await pipeline.exportBody("traces", bodyOf(label, 3), "protobuf", senderOf(`project-${label}`));
     small += 1;
     // The log in memory answers within the turn, which would never end.
     await new Promise((resolve) => setImmediate(resolve));
@@ -156,10 +157,10 @@ test.each(BAD_ENDS)(
     const pipeline = await open();
     const refused = [3, LARGE].map((count) => Buffer.concat([bodyOf("refused", count), end]));
     const results = await Promise.allSettled([
-      pipeline.exportBody("traces", bodyOf("good-1", 5), "protobuf", "p"),
-      ...refused.map((body) => pipeline.exportBody("traces", body, "protobuf", "p")),
-      pipeline.exportBody("traces", bodyOf("good-2", 5), "protobuf", "p"),
-      pipeline.exportBody("traces", refused[0] as Buffer, "protobuf", "p"),
+      pipeline.exportBody("traces", bodyOf("good-1", 5), "protobuf", senderOf("p")),
+      ...refused.map((body) => pipeline.exportBody("traces", body, "protobuf", senderOf("p"))),
+      pipeline.exportBody("traces", bodyOf("good-2", 5), "protobuf", senderOf("p")),
+      pipeline.exportBody("traces", refused[0] as Buffer, "protobuf", senderOf("p")),
     ]);
     expect(results.map(({ status }) => status)).toEqual([
       "fulfilled",
@@ -171,7 +172,7 @@ test.each(BAD_ENDS)(
     for (const result of results) {
       if (result.status === "rejected") expect(result.reason).toBeInstanceOf(PermanentError);
     }
-    await pipeline.exportBody("traces", bodyOf("good-3", 5), "protobuf", "p");
+    await pipeline.exportBody("traces", bodyOf("good-3", 5), "protobuf", senderOf("p"));
     const log = await readLog();
     expect(log.reduce((sum, { rows }) => sum + rows, 0)).toBe(15);
   },

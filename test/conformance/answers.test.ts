@@ -197,6 +197,7 @@ describe.concurrent("rows R", () => {
     const broken: Engine = {
       kind: "server",
       query: away,
+      queryBytes: away,
       command: away,
       insertNative: away,
       ping: away,

@@ -17,7 +17,8 @@ import {
   send,
 } from "../../collector/receive/fixture.ts";
 import { RetryableError } from "../../schemas/errors.ts";
-import { makeAuthenticator } from "../../schemas/keys.ts";
+import { keyOfHeaders } from "../../schemas/keys.ts";
+import { DEFAULT_SENDER } from "../../schemas/sender.ts";
 import { parseSettings } from "../../schemas/settings.ts";
 import { openTestEngine } from "../support/engine.ts";
 import { writeOtlpJson } from "../support/otlp-oracle.ts";
@@ -32,6 +33,7 @@ import {
   type OtlpTraceRequest,
 } from "../support/otlp-proto.ts";
 import { eventually } from "../support/program.ts";
+import { refuseAll } from "../support/sender.ts";
 
 export const SIGNALS = ["traces", "logs", "metrics"] as const;
 export type Signal = (typeof SIGNALS)[number];
@@ -78,13 +80,14 @@ export async function startTestCollector(
   if (!("settings" in parsed)) throw new Error(parsed.problems.join("; "));
   const complaints: string[] = [];
   const complain = (_fields: object, message: string) => complaints.push(message);
-  const authenticate = makeAuthenticator(KEY);
   const collector = await startCollector({
     settings: parsed.settings,
     engine,
     log: { info: () => {}, warn: complain, error: complain },
     authenticate(headers) {
-      if (headers["x-api-key"] !== KEY_OF_AN_OUTAGE) return authenticate(headers);
+      const key = keyOfHeaders(headers);
+      if (key === KEY) return DEFAULT_SENDER;
+      if (key !== KEY_OF_AN_OUTAGE) return refuseAll();
       throw new RetryableError("keys_away", "The keys cannot be read; send again.");
     },
     onFatal: (error) => complaints.push(error.message),

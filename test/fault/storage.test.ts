@@ -74,7 +74,8 @@ test("with ClickHouse away spans are taken until the log is full, then 503, and 
 
   const asked = await usage();
   expect(asked.status).toBe(503);
-  expect(asked.answer).toMatchObject({ error: { code: "storage_unavailable" } });
+  // Nothing is known of keys yet, so nobody is shown anything.
+  expect(asked.answer).toMatchObject({ error: { code: "keys_unavailable" } });
   expect((await fetch(`${program.api}/readyz`)).status).toBe(503);
   expect((await fetch(`${program.api}/healthz`)).status).toBe(200);
 

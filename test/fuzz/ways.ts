@@ -11,6 +11,7 @@ import { loadPriceBook, READERS } from "../../collector/pipeline.ts";
 import { TraceBody, TracePass } from "../../collector/traces.ts";
 import { PermanentError } from "../../schemas/errors.ts";
 import { encodeNeeded } from "../support/blocks.ts";
+import { senderOf } from "../support/sender.ts";
 
 /** What a body may be refused with, and nothing else. */
 const REFUSALS: ReadonlySet<string> = new Set([
@@ -107,7 +108,7 @@ export interface Way {
 /** Starts a body in the pass that all bodies share. */
 export function startWay(pass: TracePass, body: Uint8Array, project_id: string): Way {
   const rows = new SpanRows();
-  const way = new TraceBody(pass, body, project_id, { rows, addTime: () => {} }, LIMITS);
+  const way = new TraceBody(pass, body, senderOf(project_id), { rows, addTime: () => {} }, LIMITS);
   let end: "more" | "done" | "odd" = "more";
   return {
     body,

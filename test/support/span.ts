@@ -20,6 +20,7 @@ export function byClass<Value>(values: Partial<Record<TokenClass, Value>>): (Val
 export function makeSpan(changes: Partial<Span> = {}): Span {
   return {
     project_id: "default",
+    key_id: "",
     start_ns: 1_795_225_705_123_456_789n,
     duration_ns: 1_500_000_000n,
     trace_id: idBytes("0102030405060708090a0b0c0d0e0f10"),
