@@ -7,7 +7,16 @@ import { describe, expect, test } from "vitest";
 import { TOKEN_CLASSES } from "../schemas/tokens.ts";
 import { COVERAGE_COLUMNS, MEASURE_NAMES, MEASURES } from "../schemas/usage.ts";
 import { nearestRank } from "../test/support/usage-truth.ts";
-import { columnsOf, coverageOf, quantileOf, readMeasures, type SumRow, Sums } from "./measures.ts";
+import {
+  columnsOf,
+  coverageOf,
+  divideHalfEven,
+  isDistinct,
+  quantileOf,
+  readMeasures,
+  type SumRow,
+  Sums,
+} from "./measures.ts";
 
 function sumsOf(...rows: SumRow[]): Sums {
   const sums = new Sums();
@@ -154,6 +163,120 @@ describe("measures", () => {
     expect([...columns].sort()).toEqual(
       [...COVERAGE_COLUMNS, ...MEASURES.tokens.columns, ...MEASURES.duration.columns].sort(),
     );
+  });
+});
+
+describe("measures made of others", () => {
+  test("money is divided to the nearest picodollar, halves to the even one", () => {
+    const cases: [dividend: bigint, divisor: bigint, quotient: bigint][] = [
+      [10n, 4n, 2n],
+      [14n, 4n, 4n],
+      [6n, 4n, 2n],
+      [11n, 4n, 3n],
+      [9n, 4n, 2n],
+      [1n, 3n, 0n],
+      [2n, 3n, 1n],
+      [-10n, 4n, -2n],
+      [-14n, 4n, -4n],
+      [0n, 7n, 0n],
+    ];
+    expect(cases.map(([dividend, divisor]) => divideHalfEven(dividend, divisor))).toEqual(
+      cases.map(([, , quotient]) => quotient),
+    );
+  });
+
+  test("cost each is over what has a price, and null without", () => {
+    const sums = sumsOf({
+      calls: "9",
+      calls_priced: "3",
+      cost_output_text: "1",
+      tokens_output_priced: "7",
+      cost_of_users: "0.000000000005",
+      priced_users: "2",
+      cost_of_sessions: "0",
+      priced_sessions: "0",
+    });
+    const names = [
+      "cost_per_call_usd",
+      "cost_per_user_usd",
+      "cost_per_session_usd",
+      "cost_per_1k_output_tokens_usd",
+    ] as const;
+    expect(readMeasures(sums, names)).toMatchObject({
+      cost_per_call_usd: "0.333333333333",
+      cost_per_user_usd: "0.000000000002",
+      cost_per_session_usd: null,
+      cost_per_1k_output_tokens_usd: "142.857142857143",
+    });
+    const none = sumsOf({ calls: "9", calls_unpriced: "9" });
+    expect(Object.values(readMeasures(none, names)).slice(0, 4)).toEqual([null, null, null, null]);
+  });
+
+  test("shares and paces are null where there is nothing to divide by", () => {
+    const names = ["error_rate", "cache_hit_share", "output_tokens_per_second"] as const;
+    expect(readMeasures(new Sums(), names)).toMatchObject({
+      error_rate: null,
+      cache_hit_share: null,
+      output_tokens_per_second: null,
+    });
+    const sums = sumsOf({
+      calls: "8",
+      errors: "2",
+      usage_mask: bit("input_uncached") | bit("cache_read") | bit("output_text"),
+      tokens_input_uncached: "30",
+      tokens_cache_read: "10",
+      tokens_output_text: "50",
+      duration_ns_sum: "2000000000",
+    });
+    expect(readMeasures(sums, names)).toMatchObject({
+      error_rate: 0.25,
+      cache_hit_share: 0.25,
+      output_tokens_per_second: 25,
+    });
+    // Nobody said whether a cache was read: that is not known, and not none.
+    const silent = sumsOf({
+      calls: "1",
+      usage_mask: bit("input_uncached"),
+      tokens_input_uncached: "30",
+    });
+    expect(readMeasures(silent, names).cache_hit_share).toBeNull();
+  });
+
+  test("what the cache saved is by the price of each call, and what writing cost more apart", () => {
+    const prices = (price_id: string) => (price_id === "a" ? 3_000_000n : null);
+    const names = ["cache_savings_usd", "cache_write_surcharge_usd"] as const;
+    const row = {
+      priced_mask: bit("cache_read") | bit("cache_write_5m"),
+      cache_read_tokens_by_price: { a: "1000000", gone: "500" },
+      cache_read_cost_by_price: { a: "0.3", gone: "7" },
+      cache_write_tokens_by_price: { a: "100000", b: "0" },
+      cache_write_cost_by_price: { a: "0.375", b: "0" },
+    };
+    expect(readMeasures(sumsOf(row), names, prices)).toMatchObject({
+      cache_savings_usd: "2.7",
+      cache_write_surcharge_usd: "0.075",
+    });
+    expect(readMeasures(sumsOf(row), names)).toMatchObject({
+      cache_savings_usd: null,
+      cache_write_surcharge_usd: null,
+    });
+    expect(readMeasures(sumsOf({ ...row, priced_mask: 0 }), names, prices)).toMatchObject({
+      cache_savings_usd: null,
+      cache_write_surcharge_usd: null,
+    });
+    // A cache that costs more than none is told as it is.
+    const dear = sumsOf({ ...row, cache_read_cost_by_price: { a: "5" } });
+    expect(readMeasures(dear, names, prices).cache_savings_usd).toBe("-2");
+  });
+
+  test("who is in two groups is in the whole once, so such measures are not added up", () => {
+    const distinct = MEASURE_NAMES.filter((name) => isDistinct([name]));
+    expect(distinct).toEqual([
+      "cost_per_user_usd",
+      "cost_per_session_usd",
+      "unique_users",
+      "sessions",
+    ]);
   });
 });
 

@@ -1,9 +1,12 @@
 /**
  * From summed columns to the measures of an answer: nulls where nothing was known, exact money,
  * quantiles from histograms, and the coverage that every sum carries.
+ *
+ * Invariant: unknown is null and never zero.
  */
-import type { Coverage, Latency, MeasureValues } from "../schemas/api.ts";
+import type { Coverage, Latency, MeasureValues } from "../schemas/api-usage.ts";
 import {
+  CLASS_INDEX,
   INPUT_CLASSES,
   OUTPUT_CLASSES,
   sumClasses,
@@ -11,33 +14,34 @@ import {
   type TokenClass,
 } from "../schemas/tokens.ts";
 import { formatUsd, parseUsd } from "../schemas/units.ts";
-import {
-  COVERAGE_COLUMNS,
-  HISTOGRAM_COLUMNS,
-  MASK_COLUMNS,
-  MEASURES,
-  type MeasureName,
-} from "../schemas/usage.ts";
+import { COVERAGE_COLUMNS, MEASURES, type MeasureName } from "../schemas/usage.ts";
+import { usageColumn } from "../schemas/usage-columns.ts";
 
-/** A histogram as ClickHouse writes a map: bucket key to count. */
-type HistogramRow = Readonly<Record<string, string>>;
+/** A map as ClickHouse writes it: bucket of a histogram, or id of a price, to a number. */
+type MapRow = Readonly<Record<string, string>>;
 
 /** Summed columns of one group, as the engine answers them: 64-bit numbers as strings. */
-export type SumRow = Readonly<Record<string, string | number | HistogramRow>>;
+export type SumRow = Readonly<Record<string, string | number | MapRow>>;
+
+/**
+ * Picodollars that a token of the class costs by a row of the price book; null when it does not say.
+ */
+export type UnitPrices = (price_id: string, name: TokenClass) => bigint | null;
 
 /** Summed columns of one group, exact. */
 export class Sums {
   readonly #counts = new Map<string, bigint>();
-  readonly #histograms = new Map<string, Map<number, bigint>>();
+  readonly #maps = new Map<string, Map<string, bigint>>();
 
   /** Adds a row of the engine; money columns are decimals of US dollars. */
   add(row: SumRow): void {
     for (const [name, value] of Object.entries(row)) {
-      if (HISTOGRAM_COLUMNS.includes(name)) this.#addHistogram(name, value as HistogramRow);
-      else if (MASK_COLUMNS.includes(name)) {
-        this.#counts.set(name, this.count(name) | BigInt(value as string | number));
-      } else {
-        this.#counts.set(name, this.count(name) + toInteger(name, `${value as string | number}`));
+      const { combine, is_money } = usageColumn(name);
+      if (typeof value === "object") this.#addMap(name, value, is_money === true);
+      else if (combine === "or") this.#counts.set(name, this.count(name) | BigInt(value));
+      else {
+        const amount = toInteger(name, `${value}`, is_money === true);
+        this.#counts.set(name, this.count(name) + amount);
       }
     }
   }
@@ -48,25 +52,25 @@ export class Sums {
   }
 
   histogram(name: string): ReadonlyMap<number, bigint> {
-    return this.#histograms.get(name) ?? new Map();
+    return new Map([...this.byPrice(name)].map(([key, calls]) => [Number(key), calls]));
   }
 
-  #addHistogram(name: string, row: HistogramRow): void {
-    const histogram = this.#histograms.get(name) ?? new Map<number, bigint>();
-    for (const [key, calls] of Object.entries(row)) {
-      const bucket = Number(key);
-      histogram.set(bucket, (histogram.get(bucket) ?? 0n) + BigInt(calls));
+  /** A map column: counts, or picodollars, by its keys. */
+  byPrice(name: string): ReadonlyMap<string, bigint> {
+    return this.#maps.get(name) ?? new Map();
+  }
+
+  #addMap(name: string, row: MapRow, is_money: boolean): void {
+    const sums = this.#maps.get(name) ?? new Map<string, bigint>();
+    for (const [key, value] of Object.entries(row)) {
+      sums.set(key, (sums.get(key) ?? 0n) + toInteger(name, value, is_money));
     }
-    this.#histograms.set(name, histogram);
+    this.#maps.set(name, sums);
   }
 }
 
-function isMoney(name: string): boolean {
-  return name.startsWith("cost_") || name === "client_cost_usd";
-}
-
-function toInteger(name: string, text: string): bigint {
-  if (!isMoney(name)) return BigInt(text);
+function toInteger(name: string, text: string, is_money: boolean): bigint {
+  if (!is_money) return BigInt(text);
   const amount = parseUsd(text);
   if (amount === null) throw new Error(`the engine answered a broken amount for ${name}`);
   return amount;
@@ -103,10 +107,29 @@ export function coverageOf(sums: Sums): Coverage {
   };
 }
 
-function costOf(sums: Sums): string | null {
-  if (sums.count("calls_priced") === 0n) return null;
+function picodollarsOf(sums: Sums): bigint {
   const fees = sums.count("cost_fees");
-  return formatUsd(TOKEN_CLASSES.reduce((total, name) => total + sums.count(`cost_${name}`), fees));
+  return TOKEN_CLASSES.reduce((total, name) => total + sums.count(`cost_${name}`), fees);
+}
+
+/** The quotient to the nearest whole number, halves to the even one; the divisor is positive. */
+export function divideHalfEven(dividend: bigint, divisor: bigint): bigint {
+  const isNegative = dividend < 0n;
+  const size = isNegative ? -dividend : dividend;
+  const whole = size / divisor;
+  const twice = (size % divisor) * 2n;
+  const up = twice > divisor || (twice === divisor && whole % 2n === 1n);
+  const rounded = up ? whole + 1n : whole;
+  return isNegative ? -rounded : rounded;
+}
+
+/** Money for each of a number of things, rounded half to even at 12 decimals; null for none. */
+function costEach(picodollars: bigint, things: bigint): string | null {
+  return things === 0n ? null : formatUsd(divideHalfEven(picodollars, things));
+}
+
+function shareOf(part: bigint, whole: bigint): number | null {
+  return whole === 0n ? null : Number(part) / Number(whole);
 }
 
 /**
@@ -138,8 +161,47 @@ function latencyOf(sums: Sums, name: "duration" | "ttft", calls: bigint): Latenc
   };
 }
 
+const CACHE_WRITE_CLASSES = ["cache_write_5m", "cache_write_1h", "cache_write"] as const;
+
+/**
+ * What priced cache tokens would have cost uncached less what they cost, picodollars; null when none
+ * has a price, or none whose row of the price book says what uncached tokens cost.
+ */
+function cacheDifference(
+  sums: Sums,
+  side: "cache_read" | "cache_write",
+  classes: readonly TokenClass[],
+  prices: UnitPrices,
+): bigint | null {
+  const mask = sums.count("priced_mask");
+  if (!classes.some((name) => hasBit(mask, CLASS_INDEX[name]))) return null;
+  const costs = sums.byPrice(`${side}_cost_by_price`);
+  let difference = 0n;
+  let is_known = true;
+  let has_known = false;
+  for (const [price_id, tokens] of sums.byPrice(`${side}_tokens_by_price`)) {
+    if (tokens === 0n) continue;
+    const uncached = prices(price_id, "input_uncached");
+    if (uncached === null) is_known = false;
+    else {
+      difference += tokens * uncached - (costs.get(price_id) ?? 0n);
+      has_known = true;
+    }
+  }
+  return is_known || has_known ? difference : null;
+}
+
+function secondsPace(tokens: number | null, duration_ns: bigint): number | null {
+  return tokens === null || duration_ns === 0n ? null : (tokens / Number(duration_ns)) * 1e9;
+}
+
+type Reader<Name extends MeasureName> = (
+  sums: Sums,
+  prices: UnitPrices,
+) => Exclude<MeasureValues[Name], undefined>;
+
 /** One entry a measure: how its value comes from the sums. */
-const READERS: { readonly [Name in MeasureName]: (sums: Sums) => MeasureValues[Name] } = {
+const READERS: { readonly [Name in MeasureName]: Reader<Name> } = {
   calls: (sums) => Number(sums.count("calls")),
   errors: (sums) => Number(sums.count("errors")),
   tokens: (sums) => {
@@ -148,7 +210,7 @@ const READERS: { readonly [Name in MeasureName]: (sums: Sums) => MeasureValues[N
   },
   input_total: (sums) => sumClasses(tokensOf(sums), INPUT_CLASSES),
   output_total: (sums) => sumClasses(tokensOf(sums), OUTPUT_CLASSES),
-  cost_usd: costOf,
+  cost_usd: (sums) => (sums.count("calls_priced") === 0n ? null : formatUsd(picodollarsOf(sums))),
   cost: (sums) => {
     const mask = sums.count("priced_mask");
     return perClass((name, index) =>
@@ -161,12 +223,41 @@ const READERS: { readonly [Name in MeasureName]: (sums: Sums) => MeasureValues[N
     sums.count("client_cost_calls") === 0n ? null : formatUsd(sums.count("client_cost_usd")),
   duration: (sums) => latencyOf(sums, "duration", sums.count("calls")),
   ttft: (sums) => latencyOf(sums, "ttft", sums.count("ttft_calls")),
+  error_rate: (sums) => shareOf(sums.count("errors"), sums.count("calls")),
+  cost_per_call_usd: (sums) => costEach(picodollarsOf(sums), sums.count("calls_priced")),
+  cost_per_user_usd: (sums) => costEach(sums.count("cost_of_users"), sums.count("priced_users")),
+  cost_per_session_usd: (sums) =>
+    costEach(sums.count("cost_of_sessions"), sums.count("priced_sessions")),
+  cost_per_1k_output_tokens_usd: (sums) =>
+    costEach(picodollarsOf(sums) * 1000n, sums.count("tokens_output_priced")),
+  output_tokens_per_second: (sums) =>
+    secondsPace(sumClasses(tokensOf(sums), OUTPUT_CLASSES), sums.count("duration_ns_sum")),
+  cache_hit_share: (sums) => {
+    const tokens = tokensOf(sums);
+    const read = tokens[CLASS_INDEX.cache_read] ?? null;
+    const input = sumClasses(tokens, INPUT_CLASSES);
+    return read === null || input === null ? null : shareOf(BigInt(read), BigInt(input));
+  },
+  cache_savings_usd: (sums, prices) => {
+    const difference = cacheDifference(sums, "cache_read", ["cache_read"], prices);
+    return difference === null ? null : formatUsd(difference);
+  },
+  cache_write_surcharge_usd: (sums, prices) => {
+    const difference = cacheDifference(sums, "cache_write", CACHE_WRITE_CLASSES, prices);
+    return difference === null ? null : formatUsd(-difference);
+  },
+  unique_users: (sums) => Number(sums.count("unique_users")),
+  sessions: (sums) => Number(sums.count("unique_sessions")),
 };
 
-/** The measures asked for, with their coverage. */
-export function readMeasures(sums: Sums, measures: readonly MeasureName[]): MeasureValues {
+/** The measures asked for, with their coverage. Without prices what the cache saved is not known. */
+export function readMeasures(
+  sums: Sums,
+  measures: readonly MeasureName[],
+  prices: UnitPrices = () => null,
+): MeasureValues {
   const values: Record<string, unknown> = {};
-  for (const name of measures) values[name] = READERS[name](sums);
+  for (const name of measures) values[name] = READERS[name](sums, prices);
   return { ...values, coverage: coverageOf(sums) };
 }
 
@@ -175,4 +266,9 @@ export function columnsOf(measures: readonly MeasureName[]): string[] {
   const columns = new Set(COVERAGE_COLUMNS);
   for (const name of measures) for (const column of MEASURES[name].columns) columns.add(column);
   return [...columns];
+}
+
+/** Whether the value over all groups is more than the sum of theirs: who is in two counts once. */
+export function isDistinct(measures: readonly MeasureName[]): boolean {
+  return columnsOf(measures).some((name) => usageColumn(name).combine === "distinct");
 }

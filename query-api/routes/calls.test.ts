@@ -7,8 +7,8 @@ import { CallsAnswer } from "../../schemas/api.ts";
 import { callOfSpan } from "../../schemas/call-of-span.ts";
 import type { CallRow } from "../../schemas/call.ts";
 import { Attributes, type Span } from "../../schemas/span.ts";
-import { type DimensionName, DIMENSION_NAMES } from "../../schemas/usage.ts";
-import { makeTestApi, readStrictly, type TestApi } from "../../test/support/api.ts";
+import { type DimensionName, CALL_FILTER_NAMES } from "../../schemas/usage.ts";
+import { makeReader, makeTestApi, readStrictly, type TestApi } from "../../test/support/api.ts";
 import { openTestEngine, type TestEngine } from "../../test/support/engine.ts";
 import { insertSpans, LedgerModel } from "../../test/support/ledger.ts";
 import { makeRandomSpan, ODD_TEXTS } from "../../test/support/random-span.ts";
@@ -130,7 +130,9 @@ test("every field of a full call is answered exactly", async () => {
     signal: "log",
   });
   await insertSpans(test_engine.engine, [full], 1);
-  const only = makeTestApi(test_engine.engine, { authenticate: () => "full" });
+  const only = makeTestApi(test_engine.engine, {
+    authenticate: () => ({ actor: makeReader("full"), expires_at_ms: null }),
+  });
   const { json } = await only.ask(`/v1/calls?${RANGE}`);
   const [row] = readStrictly(CallsAnswer, json).calls;
   expect(row).toEqual(callOfSpan(full));
@@ -201,7 +203,10 @@ test("a page has as many calls as asked for, 100 by default, and the last no cur
 test("each filter selects the calls of exactly its values", async () => {
   const odd = ODD_TEXTS.slice(0, 7);
   const filters: [DimensionName, string[]][] = [
-    ...DIMENSION_NAMES.map((name): [DimensionName, string[]] => [name, [...odd, "user-1", "chat"]]),
+    ...CALL_FILTER_NAMES.map((name): [DimensionName, string[]] => [
+      name,
+      [...odd, "user-1", "chat"],
+    ]),
     ...odd.map((text): [DimensionName, string[]] => ["user_id", [text]]),
   ];
   for (const [name, values] of filters) {
@@ -316,7 +321,9 @@ test("a range of months is one ledger: pages go on over quiet weeks and stop at 
     start_ns: BigInt(Math.round(TO_MS - days * DAY_MS)) * 1_000_000n,
   }));
   await insertSpans(test_engine.engine, spans, 1_000);
-  const months = makeTestApi(test_engine.engine, { authenticate: () => "gamma" });
+  const months = makeTestApi(test_engine.engine, {
+    authenticate: () => ({ actor: makeReader("gamma"), expires_at_ms: null }),
+  });
   const readStarts = async (query: string) => {
     const starts: string[] = [];
     for (let cursor: string | null = ""; cursor !== null;) {

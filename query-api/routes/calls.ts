@@ -1,11 +1,12 @@
 /** `GET /v1/calls`: the rows of the ledger, newest first, page by page. */
 import type { Engine, Params } from "../../clickhouse/engine.ts";
 import { loadQuery } from "../../clickhouse/queries.ts";
-import { type CallsAnswer, CallsQuery, MAX_INSTANT_MS } from "../../schemas/api.ts";
-import { DIMENSION_NAMES } from "../../schemas/usage.ts";
+import { CallsAnswer, CallsQuery, MAX_INSTANT_MS } from "../../schemas/api.ts";
+import { CALL_FILTER_NAMES } from "../../schemas/usage.ts";
 import { callOfRow, type StoredCall } from "../call-row.ts";
 import { ApiError } from "../errors.ts";
-import { parseQuery, readFilters, resolveRange, type TimeRange } from "../request.ts";
+import { readFilters, resolveRange, type TimeRange } from "../request.ts";
+import { defineRoute, type Route } from "../route.ts";
 
 const DEFAULT_LIMIT = 100;
 
@@ -20,10 +21,9 @@ interface Cursor extends TimeRange {
 export async function answerCalls(
   engine: Engine,
   project_id: string,
-  url: string,
+  query: CallsQuery,
   now_ms: number,
 ): Promise<CallsAnswer> {
-  const query = parseQuery(url, CallsQuery);
   const cursor = query.cursor === undefined ? null : readCursor(query.cursor);
   if (cursor !== null) refuseOtherRange(query, cursor);
   // Pages keep the range of the first one, so that "now" does not move between them.
@@ -38,7 +38,7 @@ export async function answerCalls(
     cursor_trace_id: cursor?.trace_id ?? "",
     cursor_span_id: cursor?.span_id ?? "",
   };
-  for (const name of DIMENSION_NAMES) params[name] = filters[name] ?? [];
+  for (const name of CALL_FILTER_NAMES) params[name] = filters[name] ?? [];
   const last_ms = cursor === null ? range.to_ms : endOfCursor(cursor);
   const found: StoredCall[] = [];
   for (const { from_ms, to_ms } of splitBackwards({ from_ms: range.from_ms, to_ms: last_ms })) {
@@ -83,9 +83,12 @@ const PART_GROWTH = 4;
  * A range in parts, newest first: the newest calls are nearly always in the first, and then the join
  * of spans and decisions is not made of the rest (docs/decisions/0010-ownership.md).
  */
-function* splitBackwards({ from_ms, to_ms }: TimeRange): Generator<TimeRange> {
+export function* splitBackwards(
+  { from_ms, to_ms }: TimeRange,
+  first_part_ms = FIRST_PART_MS,
+): Generator<TimeRange> {
   let end_ms = to_ms;
-  for (let part_ms = FIRST_PART_MS; end_ms > from_ms; part_ms *= PART_GROWTH) {
+  for (let part_ms = first_part_ms; end_ms > from_ms; part_ms *= PART_GROWTH) {
     const start_ms = Math.max(end_ms - part_ms, from_ms);
     yield { from_ms: start_ms, to_ms: end_ms };
     end_ms = start_ms;
@@ -130,3 +133,19 @@ function refuseOtherRange(query: CallsQuery, range: TimeRange): void {
     (query.from ?? range.from_ms) === range.from_ms && (query.to ?? range.to_ms) === range.to_ms;
   if (!same) refuseCursor("cursor is of another range of time; leave from and to as they were");
 }
+
+/** The rows of the ledger. */
+export const CALL_ROUTES: readonly Route[] = [
+  defineRoute({
+    method: "GET",
+    path: "/v1/calls",
+    summary: "The rows of the ledger, newest first",
+    tag: "Calls and traces",
+    action: "usage:read",
+    of: "project",
+    query: CallsQuery,
+    answer: CallsAnswer,
+    handle: ({ services, project_id, query, now_ms }) =>
+      answerCalls(services.engine, project_id, query, now_ms),
+  }),
+];

@@ -1,10 +1,11 @@
 /** `GET /v1/calls/{call_id}/explain`: why a span is a row of the ledger, or why it is none. */
 import type { Engine } from "../../clickhouse/engine.ts";
 import { loadQuery } from "../../clickhouse/queries.ts";
-import type { ExplainAnswer } from "../../schemas/api.ts";
+import { ExplainAnswer } from "../../schemas/api.ts";
 import { formatTimestamp } from "../../schemas/units.ts";
 import { callOfRow, type StoredCall } from "../call-row.ts";
 import { ApiError } from "../errors.ts";
+import { defineRoute, type Route } from "../route.ts";
 
 interface StoredLedgerSpan extends StoredCall {
   readonly name: string;
@@ -67,3 +68,19 @@ function explainSpan(row: StoredLedgerSpan): ExplainAnswer["span"] {
     reason: row.reason,
   };
 }
+
+/** Why things count. */
+export const EXPLAIN_ROUTES: readonly Route[] = [
+  defineRoute({
+    method: "GET",
+    path: "/v1/calls/{call_id}/explain",
+    summary: "Why a span is a row of the ledger or none, and what gave way to it",
+    tag: "Calls and traces",
+    action: "usage:read",
+    of: "project",
+    path_parameters: { call_id: "Trace id, hyphen, span id" },
+    answer: ExplainAnswer,
+    handle: ({ services, project_id, path }) =>
+      answerExplain(services.engine, project_id, path["call_id"] ?? ""),
+  }),
+];

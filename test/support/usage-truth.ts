@@ -32,8 +32,11 @@ const QUARTER_MS = 15 * MINUTE_MS;
 
 /** The value of a call for a dimension. */
 export function dimensionOf(span: Span, name: DimensionName): string {
-  if (name !== "model") return span[name];
-  return span.response_model === "" ? span.request_model : span.response_model;
+  if (name === "model")
+    return span.response_model === "" ? span.request_model : span.response_model;
+  if (name === "status") return span.status === "error" ? "error" : "ok";
+  if (name === "streaming") return span.streaming === null ? "" : String(span.streaming);
+  return span[name];
 }
 
 interface LocalTime {
@@ -89,13 +92,22 @@ function startOfDate(date_ms: number, tz: string): number {
   return after * MINUTE_MS;
 }
 
+/** Where the hour of the clock began that a quarter is in: as far back as the clock went on evenly. */
+function hourStart(quarter_ms: number, tz: string): number {
+  const { minute } = localTime(quarter_ms, tz);
+  const before = localTime(quarter_ms - QUARTER_MS, tz);
+  return minute >= 15 && before.minute === minute - 15
+    ? hourStart(quarter_ms - QUARTER_MS, tz)
+    : quarter_ms;
+}
+
 /** Start of the step that an instant is in, Unix ms. */
 export function stepStart(time_ms: number, interval: Interval, tz: string): number | null {
   if (interval === "none") return null;
   const quarter_ms = time_ms - (time_ms % QUARTER_MS);
   if (interval === "15m") return quarter_ms;
   const local = localTime(quarter_ms, tz);
-  if (interval === "hour") return quarter_ms - local.minute * MINUTE_MS;
+  if (interval === "hour") return hourStart(quarter_ms, tz);
   const date = new Date(local.date_ms);
   if (interval === "week") date.setUTCDate(date.getUTCDate() - ((date.getUTCDay() + 6) % 7));
   if (interval === "month") date.setUTCDate(1);
@@ -145,7 +157,7 @@ export function groupCalls(
     if (group === undefined) groups.set(id, { time_ms, keys, calls: [span] });
     else group.calls.push(span);
   }
-  const isAboutCost = question.measures.some((name) => name === "cost" || name === "cost_usd");
+  const isAboutCost = question.measures.some((name) => /^cost(_|$)/.test(name));
   const ranked = [...groups.values()].map((group) => ({
     group,
     cost: isAboutCost ? costOf(group.calls) : 0n,
@@ -242,6 +254,42 @@ export function nearestRank(values: readonly bigint[], percent: number): bigint 
   return sorted[rank - 1] ?? null;
 }
 
+/** What each of some things cost, to the nearest picodollar, halves to the even one. */
+function costEach(total: bigint, things: number): string | null {
+  if (things === 0) return null;
+  const divisor = BigInt(things);
+  const low = total / divisor;
+  const above = total - low * divisor;
+  const below = divisor - above;
+  const isUp = above > below || (above === below && low % 2n === 1n);
+  return usdText(isUp ? low + 1n : low);
+}
+
+/** Different texts that are not empty. */
+function countDifferent(texts: readonly string[]): number {
+  return new Set(texts.filter((text) => text !== "")).size;
+}
+
+function costEachOf(calls: readonly Span[], name: "user_id" | "session_id"): string | null {
+  const named = calls.filter((span) => span[name] !== "");
+  const priced = named.filter((span) => callCost(span) !== null);
+  return costEach(costOf(named), countDifferent(priced.map((span) => span[name])));
+}
+
+function costEach1k(calls: readonly Span[]): string | null {
+  const tokens = tokensOfSide(
+    calls.filter((span) => span.price_id !== ""),
+    false,
+  );
+  return costEach(costOf(calls) * 1000n, tokens ?? 0);
+}
+
+/** Measures that need the price book: `usage.property.test.ts` has their truth. */
+export const UNPROVED_MEASURES: readonly MeasureName[] = [
+  "cache_savings_usd",
+  "cache_write_surcharge_usd",
+];
+
 const MEASURE_TRUTHS: Record<MeasureName, (calls: readonly Span[]) => unknown> = {
   calls: (calls) => calls.length,
   errors: (calls) => calls.filter((span) => span.status === "error").length,
@@ -254,6 +302,29 @@ const MEASURE_TRUTHS: Record<MeasureName, (calls: readonly Span[]) => unknown> =
   client_cost_usd: (calls) => addMoney(calls.map((span) => span.client_cost)),
   duration: (calls) => latencyTruth(latenciesOf(calls, "duration")),
   ttft: (calls) => latencyTruth(latenciesOf(calls, "ttft")),
+  error_rate: (calls) =>
+    calls.length === 0
+      ? null
+      : calls.filter((span) => span.status === "error").length / calls.length,
+  cost_per_call_usd: (calls) =>
+    costEach(costOf(calls), calls.filter((span) => callCost(span) !== null).length),
+  cost_per_user_usd: (calls) => costEachOf(calls, "user_id"),
+  cost_per_session_usd: (calls) => costEachOf(calls, "session_id"),
+  cost_per_1k_output_tokens_usd: costEach1k,
+  output_tokens_per_second: (calls) => {
+    const tokens = tokensOfSide(calls, false);
+    const duration_ns = calls.reduce((sum, span) => sum + span.duration_ns, 0n);
+    return tokens === null || duration_ns === 0n ? null : (tokens / Number(duration_ns)) * 1e9;
+  },
+  cache_hit_share: (calls) => {
+    const read = addKnown(calls.map((span) => span.tokens[1]));
+    const input = tokensOfSide(calls, true);
+    return read === null || input === null || input === 0 ? null : read / input;
+  },
+  cache_savings_usd: () => null,
+  cache_write_surcharge_usd: () => null,
+  unique_users: (calls) => countDifferent(calls.map((span) => span.user_id)),
+  sessions: (calls) => countDifferent(calls.map((span) => span.session_id)),
 };
 
 /** The measures of the calls in the shape of an answer, latencies without quantiles. */
