@@ -200,9 +200,16 @@ FROM
 ) AS source
 -- Only while the lease is held for longer than the statement may take, by the clock of the engine: who
 -- was held up must not write what is older than what its successor wrote.
-WHERE {lease:String} = '' OR (
+WHERE ({lease:String} = '' OR (
   SELECT count()
   FROM recompute_lease FINAL
   WHERE token = {lease:String} AND until > now64(3) + toIntervalMillisecond({reserve_ms:UInt32})
-) > 0
+) > 0)
+  -- The rollups of days whose spans retention has removed stay as they are.
+  AND project_id NOT IN (
+    SELECT project_id
+    FROM raw_floors
+    GROUP BY project_id
+    HAVING max(removed_day) > toDate(toDateTime({from_s:UInt32}, 'UTC'))
+  )
 GROUP BY project_id, bucket, provider, request_model, response_model, operation, environment, price_id

@@ -1,4 +1,10 @@
--- The spans of one trace, in order of time, those that count with their ledger columns.
+-- The spans of one trace, in order of time, as they are stored. What was decided of them is read beside
+-- them (select_trace_decisions.sql) and put to them as the view ledger_spans does: planning that view,
+-- with all its columns, takes longer than reading the spans.
+--
+-- `first_ns` and `last_ns` are what select_trace_bounds.sql found. PREWHERE, because with FINAL the engine
+-- reads all columns of a granule before it looks at a WHERE; these are columns of the key, so that no
+-- version of a row is filtered without its others.
 SELECT
   project_id,
   lower(hex(trace_id)) AS trace_id,
@@ -43,11 +49,7 @@ SELECT
   scope_name,
   scope_version,
   signal,
-  duplicates,
-  suspected_duplicate,
-  reason,
-  counted,
-  counted_by,
+  toString(reason) AS reason,
   name,
   kind,
   status_message,
@@ -57,8 +59,11 @@ SELECT
   arrayMap(time -> toString(toUnixTimestamp64Nano(time)), event_times) AS event_times_ns,
   event_names,
   event_attributes
-FROM ledger_spans
-WHERE project_id = {project_id:String}
-  AND ledger_spans.trace_id = unhex({trace_id:String})
-ORDER BY ts, ledger_spans.span_id
+FROM spans FINAL
+PREWHERE project_id = {project_id:String}
+  AND spans.trace_id = unhex({trace_id:String})
+  AND ts >= fromUnixTimestamp64Nano({first_ns:Int64}, 'UTC')
+  AND ts <= fromUnixTimestamp64Nano({last_ns:Int64}, 'UTC')
+ORDER BY ts, spans.span_id
 LIMIT {limit:UInt32}
+SETTINGS use_skip_indexes_on_data_read = 0

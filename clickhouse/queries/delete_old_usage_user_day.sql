@@ -1,0 +1,4 @@
+-- Hides the groups of a project before a day; merges remove their bytes.
+DELETE FROM usage_user_day_rollup
+WHERE project_id = {project_id:String} AND day < toDate(toDateTime({to_s:UInt32}, 'UTC'))
+SETTINGS lightweight_deletes_sync = 2

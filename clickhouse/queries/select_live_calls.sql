@@ -1,0 +1,56 @@
+-- Some spans with their ledger columns and whether they count, newest first.
+SELECT
+  project_id,
+  lower(hex(trace_id)) AS trace_id,
+  lower(hex(span_id)) AS span_id,
+  lower(hex(parent_span_id)) AS parent_span_id,
+  toString(toUnixTimestamp64Nano(ts)) AS start_ns,
+  duration_ns,
+  operation,
+  provider,
+  request_model,
+  response_model,
+  response_id,
+  streaming,
+  status,
+  error_type,
+  http_status,
+  finish_reason,
+  service_tier,
+  region,
+  ttft_known,
+  ttft_ns,
+  usage_status,
+  usage_mask,
+  [tokens_input_uncached, tokens_cache_read, tokens_cache_write_5m, tokens_cache_write_1h, tokens_cache_write, tokens_output_text, tokens_output_reasoning, tokens_input_audio, tokens_output_audio, tokens_input_image, tokens_output_image] AS tokens,
+  fee_units,
+  provider_calls,
+  cost_status,
+  priced_mask,
+  [cost_input_uncached, cost_cache_read, cost_cache_write_5m, cost_cache_write_1h, cost_cache_write, cost_output_text, cost_output_reasoning, cost_input_audio, cost_output_audio, cost_input_image, cost_output_image] AS cost,
+  fees_priced,
+  cost_fees,
+  price_id,
+  client_cost_known,
+  client_cost_usd,
+  service_name,
+  environment,
+  user_id,
+  session_id,
+  agent_name,
+  tags,
+  dialect,
+  scope_name,
+  scope_version,
+  signal,
+  duplicates,
+  suspected_duplicate,
+  reason,
+  (span_class IN ('billable', 'aggregate') AND counted = 1) AS is_call
+FROM ledger_spans
+WHERE project_id = {project_id:String}
+  AND ts IN (SELECT fromUnixTimestamp64Nano(arrayJoin({starts:Array(Int64)}), 'UTC'))
+  AND ledger_spans.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
+  AND ledger_spans.span_id IN (SELECT toFixedString(unhex(arrayJoin({spans:Array(String)})), 8))
+ORDER BY ts DESC, ledger_spans.trace_id DESC, ledger_spans.span_id DESC
+LIMIT {limit:UInt32}
