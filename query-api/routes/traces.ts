@@ -1,16 +1,18 @@
 /** `GET /v1/traces/{trace_id}`: all spans of a trace, with the cost of every node. */
 import type { Engine } from "../../clickhouse/engine.ts";
 import { loadQuery } from "../../clickhouse/queries.ts";
-import type { TraceAnswer } from "../../schemas/api.ts";
+import { TraceAnswer } from "../../schemas/api.ts";
 import type { CallRow } from "../../schemas/call.ts";
 import { SPAN_KINDS } from "../../schemas/span.ts";
 import { formatTimestamp, formatUsd, parseUsd } from "../../schemas/units.ts";
 import { callOfRow, parentOrNull, type StoredCall } from "../call-row.ts";
 import { ApiError } from "../errors.ts";
+import { defineRoute, type Route } from "../route.ts";
 
 /** Spans of one answer; traces beyond it are cut and say so. */
 export const MAX_TRACE_SPANS = 10_000;
 
+/** A span with what was decided of it. */
 interface StoredSpan extends StoredCall {
   readonly name: string;
   readonly kind: number;
@@ -25,6 +27,73 @@ interface StoredSpan extends StoredCall {
   readonly event_attributes: readonly Readonly<Record<string, string>>[];
 }
 
+/** What only decisions say of a span. */
+type Decided = "counted" | "counted_by" | "duplicates" | "suspected_duplicate";
+
+/** A row of `call_decisions`; empty texts and `default` leave what the span says. */
+interface Decision {
+  readonly start_ns: string;
+  readonly span_id: string;
+  readonly counted: "default" | "no" | "yes";
+  readonly duplicates: number;
+  readonly suspected_duplicate: number;
+  readonly is_aggregate: number;
+  readonly provider_calls: number;
+  readonly user_id: string;
+  readonly session_id: string;
+  readonly agent_name: string;
+  readonly finish_reason: string;
+  readonly reason: string;
+  readonly counted_by: string;
+}
+
+/**
+ * The spans of a trace in order of time, at most `limit`. First when it was, by the index of trace ids
+ * over the whole time of the project, then all of it from the few granules where it lies.
+ */
+async function readTrace(
+  engine: Engine,
+  project_id: string,
+  trace_id: string,
+  limit: number,
+): Promise<StoredSpan[]> {
+  const [bounds] = await engine.query<{ first_ns: string; last_ns: string; spans: string }>(
+    loadQuery("select_trace_bounds"),
+    { project_id, trace_id },
+  );
+  if (bounds === undefined || bounds.spans === "0") return [];
+  const { first_ns, last_ns } = bounds;
+  const params = { project_id, trace_id, first_ns, last_ns };
+  const [decisions, spans] = await Promise.all([
+    engine.query<Decision>(loadQuery("select_trace_decisions"), params),
+    engine.query<Omit<StoredSpan, Decided>>(loadQuery("select_trace"), { ...params, limit }),
+  ]);
+  const by_span = new Map(decisions.map((row) => [`${row.start_ns} ${row.span_id}`, row]));
+  return spans.map((span) => applyDecision(span, by_span.get(`${span.start_ns} ${span.span_id}`)));
+}
+
+/** What the view `ledger_spans` makes of a span and its decision; a test holds the two together. */
+function applyDecision(
+  span: Omit<StoredSpan, Decided>,
+  decision: Decision | undefined,
+): StoredSpan {
+  const is_default = decision === undefined || decision.counted === "default";
+  return {
+    ...span,
+    usage_status: decision?.is_aggregate === 1 ? "aggregate" : span.usage_status,
+    provider_calls: is_default ? span.provider_calls : decision.provider_calls,
+    user_id: decision?.user_id || span.user_id,
+    session_id: decision?.session_id || span.session_id,
+    agent_name: decision?.agent_name || span.agent_name,
+    finish_reason: decision?.finish_reason || span.finish_reason,
+    reason: decision?.reason ? `${span.reason}; ${decision.reason}` : span.reason,
+    duplicates: decision?.duplicates ?? 0,
+    suspected_duplicate: decision?.suspected_duplicate ?? 0,
+    counted_by: decision?.counted_by ?? "",
+    counted: Number(is_default ? span.span_class === "billable" : decision.counted === "yes"),
+  };
+}
+
 /** Answers one trace of one project; 404 when the project has no such trace. */
 export async function answerTrace(
   engine: Engine,
@@ -35,11 +104,7 @@ export async function answerTrace(
     const message = "trace_id must be 32 hexadecimal digits";
     throw new ApiError(400, "invalid_trace_id", message, [{ path: "trace_id", message }]);
   }
-  const found = await engine.query<StoredSpan>(loadQuery("select_trace"), {
-    project_id,
-    trace_id: trace_id.toLowerCase(),
-    limit: MAX_TRACE_SPANS + 1,
-  });
+  const found = await readTrace(engine, project_id, trace_id.toLowerCase(), MAX_TRACE_SPANS + 1);
   if (found.length === 0) {
     throw new ApiError(404, "trace_not_found", "There is no such trace.");
   }
@@ -183,3 +248,19 @@ function sumCalls(calls: readonly CallRow[]): Pick<TraceAnswer, "totals" | "cove
     },
   };
 }
+
+/** One trace. */
+export const TRACE_ROUTES: readonly Route[] = [
+  defineRoute({
+    method: "GET",
+    path: "/v1/traces/{trace_id}",
+    summary: "The spans of a trace, with the cost of every node",
+    tag: "Calls and traces",
+    action: "usage:read",
+    of: "project",
+    path_parameters: { trace_id: "32 hexadecimal digits" },
+    answer: TraceAnswer,
+    handle: ({ services, project_id, path }) =>
+      answerTrace(services.engine, project_id, path["trace_id"] ?? ""),
+  }),
+];
