@@ -20,6 +20,7 @@ const NAMES = [
   "endtoend",
   "engine",
   "ledger",
+  "query",
   "rerate",
   "rollups",
   "workers",

@@ -294,6 +294,8 @@ export interface BenchOptions {
   /** Spans/s that the end-to-end bench begins with, and for how long, s; its own when not given. */
   readonly rate?: number;
   readonly duration_s?: number;
+  /** Spans that the query bench asks about; its own number when not given. */
+  readonly spans?: number;
 }
 
 /** What a bench found. */

@@ -1,7 +1,7 @@
 /**
  * Runs the benches and prints tables on stdout; progress goes to stderr.
  *
- *   node bench/run.ts [bench ...] [--small] [--rate N] [--seconds N] [--save FILE]
+ *   node bench/run.ts [bench ...] [--small] [--rate N] [--seconds N] [--spans N] [--save FILE]
  *
  * Without names those of the write path run. `--save` writes the whole document, as JSON.
  *
@@ -20,7 +20,7 @@ import type { WorkerArguments } from "./worker.ts";
 
 /** All benches, in the order they run in; the first ones when none is named. */
 const DEFAULT_NAMES = ["ingest", "collector", "endtoend"];
-const BENCH_NAMES = [...DEFAULT_NAMES, "engine", "ledger", "rerate", "rollups", "workers"];
+const BENCH_NAMES = [...DEFAULT_NAMES, "engine", "ledger", "query", "rerate", "rollups", "workers"];
 
 /** The document that is saved. */
 export interface BenchDocument {
@@ -33,7 +33,7 @@ export interface BenchDocument {
   readonly benches: readonly BenchResult[];
 }
 
-type Asked = Pick<BenchOptions, "small" | "rate" | "duration_s">;
+type Asked = Pick<BenchOptions, "small" | "rate" | "duration_s" | "spans">;
 
 /** Runs one bench in a process of its own, as the product's launcher would start it. */
 async function runBench(bench: string, asked: Asked): Promise<BenchResult> {
@@ -73,6 +73,7 @@ async function main(): Promise<void> {
       small: { type: "boolean", default: false },
       rate: { type: "string" },
       seconds: { type: "string" },
+      spans: { type: "string" },
       save: { type: "string" },
     },
     allowPositionals: true,
@@ -83,10 +84,12 @@ async function main(): Promise<void> {
   }
   const rate = readNumber(values.rate, "rate");
   const duration_s = readNumber(values.seconds, "seconds");
+  const spans = readNumber(values.spans, "spans");
   const asked: Asked = {
     small: values.small,
     ...(rate === undefined ? {} : { rate }),
     ...(duration_s === undefined ? {} : { duration_s }),
+    ...(spans === undefined ? {} : { spans }),
   };
   const started = new Date();
   const load_at_start = readLoad();

@@ -9,6 +9,7 @@ import { runEngine } from "./engine.ts";
 import { runIngest } from "./ingest.ts";
 import { runLedger } from "./ledger.ts";
 import type { BenchOptions, BenchResult } from "./measure.ts";
+import { runQuery } from "./query.ts";
 import { runRerate } from "./rerate.ts";
 import { runRollups } from "./rollups.ts";
 import { runWorkers } from "./workers.ts";
@@ -24,6 +25,7 @@ const BENCHES: ReadonlyMap<string, (options: BenchOptions) => Promise<BenchResul
   ["endtoend", runEndToEnd],
   ["engine", runEngine],
   ["ledger", runLedger],
+  ["query", runQuery],
   ["rerate", runRerate],
   ["rollups", runRollups],
   ["workers", runWorkers],
