@@ -26,11 +26,14 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./
 COPY bin ./bin
+COPY alerting ./alerting
 COPY cli ./cli
 COPY clickhouse ./clickhouse
 COPY collector ./collector
 COPY query-api ./query-api
+COPY rights ./rights
 COPY schemas ./schemas
+COPY state ./state
 
 USER node
 EXPOSE 4317 4318 8080 8888

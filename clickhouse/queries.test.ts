@@ -52,6 +52,12 @@ const NAMED: Readonly<Record<string, readonly [ordinary: Param, odd: Param]>> = 
   spans: [["a1a2a3a4a5a6a7a8", "b1a2a3a4a5a6a7a8"], []],
   cost_before: ["0.000000000001", "0"],
   cost_after: ["99999999999999.999999999999", "0"],
+  cursor_rank: ["0.000000000001", "0"],
+  // The parts of a day: what the other parameters say does not matter to a partition that is not there.
+  partition: ["2026-11-21", "2000-01-01"],
+  subject_hash: ["0102030405060708090a0b0c0d0e0f10", ""],
+  since_ms: [1_795_225_705_123, 0],
+  until_s: [1_795_225_705, 0],
   call_id: ["0102030405060708090a0b0c0d0e0f10-a1a2a3a4a5a6a7a8", "it's"],
 };
 
@@ -140,7 +146,7 @@ describe.each(queryNames())("the query %s", (name) => {
     const params = Object.fromEntries(
       [...parameters].map(([key, type]) => [key, sampleOf(key, type, which)]),
     );
-    const is_insert = /^\s*INSERT\b/i.test(withoutComments(sql));
+    const is_insert = /^\s*(INSERT|ALTER|DELETE)\b/i.test(withoutComments(sql));
     for (const engine of [server, test_engine.engine]) {
       const outcome = is_insert
         ? await engine.command(sql, params)

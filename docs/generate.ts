@@ -4,7 +4,10 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { makeCollectorMetrics } from "../collector/metrics.ts";
-import { makeOpenApi } from "../query-api/openapi.ts";
+import { ERROR_STATUSES, errorStatuses, makeOpenApi, operationId } from "../query-api/openapi.ts";
+import { type Field, mergeAlike, type Operation, readReference } from "../query-api/reference.ts";
+import type { Route, RouteExample } from "../query-api/route.ts";
+import { describeRoutes } from "../query-api/routes.ts";
 import { SETTINGS, type Setting } from "../schemas/settings.ts";
 import { DIMENSIONS, MEASURES } from "../schemas/usage.ts";
 import {
@@ -46,33 +49,93 @@ function settingsPage(): string {
   );
 }
 
-interface Parameter {
-  readonly name: string;
-  readonly in: string;
-  readonly description?: string;
+/** Answers of the examples, as `query-api/examples.test.ts` keeps them. */
+const EXAMPLE_ANSWERS = JSON.parse(
+  readFileSync(new URL("./api-examples.json", REFERENCE), "utf8"),
+) as Readonly<Record<string, { readonly status: number; readonly body: unknown }>>;
+
+function yesNo(is_required: boolean): string {
+  return is_required ? "yes" : "";
 }
 
-interface Operation {
-  readonly summary: string;
-  readonly parameters: readonly Parameter[];
-  readonly responses: Readonly<Record<string, unknown>>;
+function nameCell(names: readonly string[]): string {
+  return names.map((name) => `\`${name}\``).join(", ");
+}
+
+function fieldTable(fields: readonly Field[]): string {
+  return table(
+    ["Field", "Type", "Always", "Meaning"],
+    mergeAlike(fields).map(({ names, row: { type, is_required, description } }) => [
+      nameCell(names),
+      type,
+      yesNo(is_required),
+      description,
+    ]),
+  );
+}
+
+/** An example as one would type it, and what it was answered. */
+function examplePart(route: Route, { summary, path, body }: RouteExample, number: number): string {
+  const method = route.method === "GET" ? "" : `-X ${route.method} `;
+  const sent =
+    body === undefined
+      ? ""
+      : ` \\\n  -H 'content-type: application/json' \\\n  -d '${JSON.stringify(body)}'`;
+  const asked = `curl ${method}'http://127.0.0.1:8080${path}'${sent}`;
+  const answer = EXAMPLE_ANSWERS[`${route.method} ${route.path} ${number}`];
+  const answered =
+    answer === undefined || answer.body === null || number > 1
+      ? []
+      : [
+          `<details><summary>Answer ${answer.status}</summary>`,
+          `\`\`\`json\n${JSON.stringify(answer.body, null, 2)}\n\`\`\``,
+          "</details>",
+        ];
+  return [`${summary}:`, `\`\`\`sh\n${asked}\n\`\`\``, ...answered].join("\n\n");
+}
+
+function operationPart(operation: Operation, route: Route | undefined): string {
+  const { method, path, summary, description, parameters, body, answer, errors } = operation;
+  const parameter_rows = mergeAlike(parameters).map(({ names, row: parameter }) => [
+    nameCell(names),
+    parameter.place,
+    parameter.type,
+    yesNo(parameter.is_required),
+    parameter.description,
+  ]);
+  const media_types = operation.media_types.map((media_type) => `\`${media_type}\``).join(", ");
+  return [
+    `### ${method} ${path}`,
+    `${summary}.`,
+    ...description,
+    ...(parameters.length === 0
+      ? []
+      : [table(["Parameter", "In", "Type", "Required", "Meaning"], parameter_rows)]),
+    ...(body === null ? [] : ["Body:", fieldTable(body)]),
+    `Answers ${operation.status}${media_types === "" ? "" : `: ${media_types}`}.`,
+    ...(answer.length === 0 ? [] : [fieldTable(answer)]),
+    `Errors: ${errors.map(({ status }) => status).join(", ")}.`,
+    ...(route?.examples ?? []).map((example, index) =>
+      examplePart(route as Route, example, index + 1),
+    ),
+  ].join("\n\n");
 }
 
 function apiPage(): string {
-  const { paths } = makeOpenApi("") as {
-    paths: Record<string, { get: Operation }>;
-  };
-  const routes = Object.entries(paths).map(([path, { get }]) => {
-    const rows = get.parameters.map(({ name, description, ...rest }) => [
-      `\`${name}\``,
-      rest.in,
-      description ?? "",
-    ]);
-    const parameters =
-      rows.length === 0 ? "No parameters." : table(["Parameter", "In", "Meaning"], rows);
-    const statuses = Object.keys(get.responses).join(", ");
-    return `## GET ${path}\n\n${get.summary}.\n\n${parameters}\n\nStatus: ${statuses}.`;
-  });
+  const routes = describeRoutes();
+  const reference = readReference(makeOpenApi(routes, ""));
+  const by_id = new Map(routes.map((route) => [operationId(route), route]));
+  const tags = reference.tags.map(({ name, operations }) =>
+    [
+      `## ${name}`,
+      ...operations.map((operation) => operationPart(operation, by_id.get(operation.id))),
+    ].join("\n\n"),
+  );
+  const shapes = reference.shapes.map(({ name, description, fields }) =>
+    [`### ${name}`, ...(description === "" ? [] : [`${description}.`]), fieldTable(fields)].join(
+      "\n\n",
+    ),
+  );
   const measures = Object.entries(MEASURES).map(([name, measure]) => [
     `\`${name}\``,
     measure.description,
@@ -82,11 +145,18 @@ function apiPage(): string {
     dimension.description,
     dimension.sources.join(", "),
   ]);
+  const used = new Set(routes.flatMap((route) => errorStatuses(route)));
+  const statuses = Object.entries(ERROR_STATUSES).filter(([status]) => used.has(Number(status)));
   return page(
     "Query API",
-    "The full schemas of every answer are at `/openapi.json`. An unknown parameter is an error (400). " +
-      'Errors have one shape: `{"error":{"code","message","details"}}`.',
-    ...routes,
+    "For programs it is at `/openapi.json`, in a browser at `/docs`. The answers of the examples are those " +
+      "of a made-up installation, their lists cut to two items.",
+    'Errors have one shape: `{"error":{"code","message","details"}}`. An unknown parameter or field is an ' +
+      "error (400).",
+    table(["Status", "Meaning"], statuses),
+    ...tags,
+    "## Shapes",
+    ...shapes,
     `## Measures\n\n${table(["Measure", "Meaning"], measures)}`,
     `## Dimensions\n\nGroup by them, or filter with a parameter of the same name.\n\n${table(
       ["Dimension", "Meaning", "Answered from"],

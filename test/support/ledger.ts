@@ -81,6 +81,7 @@ export function replaceMethods(engine: Engine, changes: Partial<Engine>): Engine
   return {
     kind: engine.kind,
     query: <Row>(sql: string, params?: Params) => engine.query<Row>(sql, params),
+    queryBytes: (sql, params, format) => engine.queryBytes(sql, params, format),
     command: (sql, params, lane) => engine.command(sql, params, lane),
     insertNative: (table, columns, blocks, range) =>
       engine.insertNative(table, columns, blocks, range),
