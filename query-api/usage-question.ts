@@ -13,7 +13,10 @@ import type {
 } from "../schemas/usage.ts";
 import type { UnitPrices } from "./measures.ts";
 
-/** What each source is read from: an SQL name or a sub-select in parentheses. */
+/**
+ * What each source is read from: an SQL name, a sub-select in parentheses, or a rollup named `part` with its
+ * PREWHERE, of which `fromTable` (query-api/reading.ts) makes the FROM.
+ */
 export type UsageTables = Readonly<Record<UsageSource, string>>;
 
 /** The views, which are exact whatever is computed already. */

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Engine } from "../clickhouse/engine.ts";
+import { loadQuery } from "../clickhouse/queries.ts";
 import type { Receipt } from "../schemas/jobs.ts";
 import { replaceMethods } from "../test/support/ledger.ts";
 import { openTestEngine, type TestEngine } from "../test/support/engine.ts";
@@ -347,6 +348,38 @@ describe("what was on its way", () => {
       rows_before: { spans: 1 },
       log: { is_local: true, segments_at_request: 1, segments_left: 0 },
     });
+  });
+
+  test("and comes between the last look and the receipt is looked for again: a receipt says 0", async () => {
+    await deliver(engine, [
+      makeCall({ project_id: "alpha", user_id: USER, at_s: NOON_S, tokens: 7 }),
+      makeCall({ project_id: "alpha", user_id: "ben", at_s: NOON_S, tokens: 3 }),
+    ]);
+    await recompute(engine);
+    const job = await erase(USER);
+    let is_late = true;
+    const late = replaceMethods(shop.tools.engine, {
+      query: async (sql, params) => {
+        if (sql === loadQuery("count_outdated_parts") && is_late) {
+          is_late = false;
+          const again = { project_id: "alpha", user_id: USER, at_s: NOON_S, tokens: 9 };
+          await deliver(engine, [makeCall(again)]);
+          await recompute(engine);
+        }
+        return shop.tools.engine.query(sql, params);
+      },
+    });
+    const tools = { ...shop.tools, engine: late };
+    const runner = new JobRunner({ tools, lease: null, max_jobs: 4 });
+    for (let round = 0; round < 60 && is_late; round += 1) {
+      await runner.round();
+      await recompute(engine);
+      shop.clock.ms += 120_000;
+    }
+    expect(is_late).toBe(false);
+    await shop.finish();
+    expect(new Set(Object.values(receiptOf(job.job_id).rows_after))).toEqual(new Set([0]));
+    expect(await sumUsage(engine, "alpha")).toEqual(sums(1, 3));
   });
 
   test("on other machines is given ten minutes, and the receipt tells what their logs said", async () => {

@@ -69,7 +69,7 @@ function explainRefusal(endpoint: string, status: number): string {
   if (status === 401 || status === 403) {
     return (
       `the collector at ${endpoint} does not take the key (${status}). ` +
-      "Set SPANLEDGER_API_KEY to the key it was started with."
+      "Set SPANLEDGER_API_KEY to the key it was started with, or to one with the scope ingest."
     );
   }
   return (
