@@ -12,6 +12,7 @@ import {
   Turns,
 } from "./rate-limit.ts";
 import { defineRoute, type Route } from "./route.ts";
+import { API_ROUTES } from "./routes.ts";
 
 const NEVER = new AbortController().signal;
 
@@ -210,10 +211,19 @@ test("who went away leaves the queue, and who waited too long is refused", async
   (await turns.enter("a", NEVER))();
 });
 
+test("every route of budgets and alerts that may ask the ledger waits for its turn", () => {
+  const routes = API_ROUTES.filter(({ path }) => /^\/v1\/(budgets|alerts|deliveries)/.test(path));
+  expect(routes.length).toBeGreaterThan(8);
+  expect(routes.filter(({ asks_ledger }) => asks_ledger !== true)).toEqual([]);
+});
+
 test("only questions to the ledger of a project wait for a turn", async () => {
   const { limits } = makeLimits({ queries_at_once: 1, queries_waiting: 0 });
   const leave = await limits.enter(makeRoute(), "a", NEVER);
-  await expect(limits.enter(makeRoute(), "a", NEVER)).rejects.toMatchObject({ status: 429 });
+  const budgets = makeRoute({ action: "settings:read", asks_ledger: true });
+  for (const route of [makeRoute(), budgets]) {
+    await expect(limits.enter(route, "a", NEVER)).rejects.toMatchObject({ status: 429 });
+  }
   for (const other of [
     makeRoute({ action: "settings:read" }),
     makeRoute({ action: "keys:manage", of: "organization" }),

@@ -325,6 +325,35 @@ describe("an erasure that is killed", () => {
   }, 120_000);
 });
 
+describe("many erasures", () => {
+  const of = (organization_id: string) => ({
+    ...scope,
+    organization_id,
+    project_id: organization_id,
+  });
+
+  test("of one project are refused beyond a limit, and hold up no other organization", async () => {
+    const mine: string[] = [];
+    for (let number = 0; number < 20; number += 1) {
+      mine.push(
+        (await requestErasure(shop.tools, of("alpha"), { user_id: `user-${number}` })).job_id,
+      );
+    }
+    await expect(
+      requestErasure(shop.tools, of("alpha"), { user_id: "one-more" }),
+    ).rejects.toMatchObject({ code: "too_many_erasures" });
+    const other = await requestErasure(shop.tools, of("beta"), { user_id: "ben" });
+    for (let round = 0; round < 40; round += 1) {
+      if (shop.findJob(other.job_id).state === "done") break;
+      await shop.runner.round();
+      shop.clock.ms += 120_000;
+    }
+    expect(shop.findJob(other.job_id).state).toBe("done");
+    const done = mine.filter((job_id) => shop.findJob(job_id).state === "done").length;
+    expect(done).toBeLessThan(5);
+  }, 60_000);
+});
+
 describe("what was on its way", () => {
   test("is waited for: no receipt while a file of a log from before the request is there", async () => {
     shop.segments.push("wal/segment-1");

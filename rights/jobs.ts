@@ -106,14 +106,10 @@ export class JobRunner {
   #chooseJobs(): Job[] {
     const { tools, max_jobs } = this.#options;
     const now_ms = tools.now_ms();
-    const due = tools.state
-      .list("job")
-      .map(({ body }) => body)
-      .filter(({ state }) => !FINAL_STATES.has(state))
-      .toSorted((a, b) => (a.created_at < b.created_at ? -1 : 1));
+    const due = inTurns(tools.state.list("job").map(({ body }) => body));
     const chosen: Job[] = [];
     let is_heavy_taken = false;
-    for (const job of inTurns(due)) {
+    for (const job of due) {
       const is_waiting = job.wake_at !== null && now_ms < Date.parse(job.wake_at);
       const is_heavy = HEAVY.has(job.work.kind);
       if (is_waiting || (is_heavy && is_heavy_taken) || chosen.length >= max_jobs) continue;
@@ -228,13 +224,19 @@ export function isCancelable({ state, work }: Job): boolean {
   return work.pass <= 1 && ["begin", "look", "widen"].includes(work.step);
 }
 
-/** Jobs, the oldest first, so that organizations take turns: the first of each, then the second. */
-function inTurns(jobs: readonly Job[]): Job[] {
-  const before = new Map<string, number>();
-  const ranked = jobs.map((job) => {
-    const rank = before.get(job.organization_id) ?? 0;
-    before.set(job.organization_id, rank + 1);
-    return { job, rank };
-  });
-  return ranked.toSorted((a, b) => a.rank - b.rank).map(({ job }) => job);
+/**
+ * Jobs that are not at their end, so that organizations take turns: first what has begun, then the oldest of
+ * the organization whose last job began longest ago.
+ */
+function inTurns(all: readonly Job[]): Job[] {
+  const last = new Map<string, string>();
+  for (const { organization_id, started_at } of all) {
+    const known = last.get(organization_id) ?? "";
+    if (started_at !== null && started_at > known) last.set(organization_id, started_at);
+  }
+  const placeOf = ({ organization_id, started_at, created_at }: Job) =>
+    `${started_at === null ? `1 ${last.get(organization_id) ?? ""}` : "0 "} ${created_at}`;
+  return all
+    .filter(({ state }) => !FINAL_STATES.has(state))
+    .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
 }
