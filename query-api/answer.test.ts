@@ -70,6 +70,7 @@ interface Asked {
   readonly gate?: Partial<Gate>;
   readonly state?: StateStore;
   readonly expires_at_ms?: number;
+  readonly remote_address?: string;
   readonly audit?: (entry: AuditEntry) => Promise<void>;
 }
 
@@ -105,7 +106,7 @@ async function ask(asked: Asked = {}): Promise<Outcome> {
       ...asked.init,
     }),
     path: asked.path ?? {},
-    remote_address: "192.0.2.1",
+    remote_address: asked.remote_address ?? "192.0.2.1",
     request_id: "request-1",
     setHeader: (name: string, value: string) => {
       headers[name] = value;
@@ -316,6 +317,24 @@ test("A24: pages of other sites neither act nor listen", async () => {
   }
   const own = send('{"name":"a"}', { origin: "http://localhost" });
   expect((await ask({ route: CHANGE, init: own })).status).toBe(200);
+});
+
+test("A06: while nobody knows whether there are keys, this machine alone gets the metrics", async () => {
+  const metrics = { of: "self", action: "settings:read", open_while_unknown: true } as const;
+  const of = async (route: Partial<Route>, remote_address: string, loopback_only: boolean) => {
+    const actor = "unavailable" as const;
+    const gate = { loopback_only };
+    return (await ask({ route, actor, remote_address, gate, url: "http://localhost/metrics" }))
+      .code;
+  };
+  for (const local of ["127.0.0.1", "::1", "::ffff:127.0.0.1"]) {
+    expect(await of(metrics, local, true)).toBe("");
+    expect(await of(metrics, local, false)).toBe("keys_unavailable");
+    expect(await of({ of: "self", action: "settings:read" }, local, true)).toBe("keys_unavailable");
+  }
+  for (const remote of ["192.0.2.1", "10.127.0.0.1", "", "127.0.0.1.example.com"]) {
+    expect(await of(metrics, remote, true), remote).toBe("keys_unavailable");
+  }
 });
 
 test("A27: bodies are strict, JSON, UTF-8 and not too large", async () => {

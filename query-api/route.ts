@@ -117,6 +117,11 @@ export interface Route {
   /** `ledger`: the answer is a function of the ledger and the question, and may be kept by its version. */
   readonly cache?: "ledger";
   /**
+   * Whether this machine is answered while ClickHouse is away and was never there, so that nobody knows
+   * whether there are keys: an operator needs the metrics just then.
+   */
+  readonly open_while_unknown?: true;
+  /**
    * Whether it asks the ledger, so that it waits for its turn among the questions of its project. Routes
    * of the action `usage:read` do in any case.
    */

@@ -45,6 +45,7 @@ export function makeOperations(options: OperationsOptions, makeDocument: () => o
       summary: "Metrics of the process in Prometheus text",
       // Of any key that reads: they have no label of a project.
       of: "self",
+      open_while_unknown: true,
       action: "settings:read",
       answer: null,
       media_types: ["text/plain"],
