@@ -313,7 +313,7 @@ describe("files", () => {
   const fetchAs = async (accept: string, query = QUESTION) =>
     api.app.request(`/v1/usage?${query}`, { headers: { "x-api-key": "key-alpha", accept } });
 
-  test("CSV is RFC 4180, and no text of it is a formula", async () => {
+  test("A18 CSV is RFC 4180, and no text of it is a formula", async () => {
     const response = await fetchAs("text/csv");
     expect(response.headers.get("content-type")).toBe("text/csv; charset=utf-8");
     const [header = "", ...lines] = (await response.text()).split("\r\n");
