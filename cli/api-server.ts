@@ -10,17 +10,21 @@ import { writeAudit } from "../query-api/audit.ts";
 import { AnswerCache } from "../query-api/cache.ts";
 import { LiveHub } from "../query-api/live.ts";
 import { acceptSockets, asksForSocket } from "../query-api/live-socket.ts";
+import { PriceRows } from "../query-api/price-rows.ts";
 import { makeRateLimits } from "../query-api/rate-limit.ts";
 import type { Services } from "../query-api/route.ts";
+import { writeUnitPrices } from "../query-api/unit-prices.ts";
 import type { Log } from "../schemas/log.ts";
+import { readNegotiatedPrices } from "../schemas/price-files.ts";
 import type { Settings } from "../schemas/settings.ts";
 import { AuditLog } from "../state/audit.ts";
 import type { StateStore } from "../state/store.ts";
 import type { Access } from "./access.ts";
 import { startAlerts } from "./alerts.ts";
+import { serveClickHouseHttp } from "./clickhouse-http.ts";
 import { VERSION } from "./config.ts";
 import { serveLocalAdmin } from "./local-admin.ts";
-import { makePriceLister } from "./price-lister.ts";
+import { listUnitPrices, makePriceLister } from "./price-lister.ts";
 import { openExports, startJobs } from "./rights.ts";
 
 /** What the routes of a program work with. */
@@ -39,9 +43,31 @@ export function makeServices(
     now_ms: Date.now,
     audit: (entry) => writeAudit(audit_log, entry, Date.now()),
     prices: makePriceLister(loadPrices(settings.SPANLEDGER_PRICES_FILE)),
+    price_rows: openPriceRows(settings.SPANLEDGER_PRICES_FILE),
     senders: makeSenders(senderOptions(settings)),
     exports: openExports(settings),
   };
+}
+
+function openPriceRows(file: string | null): PriceRows {
+  return new PriceRows(file === null ? [] : readNegotiatedPrices(file));
+}
+
+/** Brings the table of the price book up to date; nobody waits for it, and a start without it is one too. */
+async function storeUnitPrices({ engine, log, settings }: ApiServerOptions): Promise<void> {
+  try {
+    const rows = listUnitPrices(loadPrices(settings.SPANLEDGER_PRICES_FILE));
+    await writeUnitPrices(engine, rows, Date.now());
+  } catch (error) {
+    const message = "unit prices not stored: Grafana shows what caches save by those of before";
+    log.warn({ error: String(error) }, message);
+  }
+}
+
+/** Where senders find the collector of this process. */
+function tellReceiver({ otlp_http, otlp_grpc }: Collector, settings: Settings) {
+  const scheme = settings.SPANLEDGER_TLS_CERT_FILE === null ? "http" : "https";
+  return { otlp_http: `${scheme}://${otlp_http}`, otlp_grpc: `${scheme}://${otlp_grpc}` };
 }
 
 export interface ApiServerOptions {
@@ -66,6 +92,7 @@ export async function serveApi(options: ApiServerOptions): Promise<string> {
   });
   const app_options: AppOptions = {
     ...makeServices(engine, state, log, settings),
+    ...(collector === null ? {} : { receiver: tellReceiver(collector, settings) }),
     answers: new AnswerCache({ max_bytes: settings.SPANLEDGER_ANSWER_CACHE_BYTES }),
     ...makeRateLimits({
       requests_per_second: settings.SPANLEDGER_API_REQUESTS_PER_SECOND,
@@ -96,6 +123,9 @@ export async function serveApi(options: ApiServerOptions): Promise<string> {
     await live.close();
     await sockets.close();
   });
+  await serveClickHouseHttp({ engine, log, settings, access, stops });
+  const unit_prices = storeUnitPrices(options);
+  stops.push(() => unit_prices);
   stops.push(startAlerts(settings, app_options));
   stops.push(startJobs({ engine, state, log, settings, has_collector: collector !== null }));
   stops.push(await serveLocalAdmin(settings.SPANLEDGER_DATA_DIR, app_options));

@@ -69,6 +69,11 @@ export function makePriceLister(prices: Prices): PriceLister {
   };
 }
 
+/** Every row of the book, whoever's it is. */
+export function listUnitPrices({ book }: Prices): UnitPrices[] {
+  return [...gatherRows(book).values()];
+}
+
 /** Every model of the layers, once for each of its ids. */
 function* listPriced(layers: Iterable<Layer>): Generator<PricedModel> {
   for (const { providers } of layers) {

@@ -87,6 +87,39 @@ PARTITION BY toYYYYMM(at)
 ORDER BY (organization_id, at, entry_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
 
+CREATE VIEW budgets
+(
+    `project_id` String,
+    `budget_id` String,
+    `name` String,
+    `amount` Decimal(38, 12),
+    `unit` String,
+    `period` String,
+    `tz` String,
+    `filters` Map(String, Array(String)),
+    `tags` Map(String, Array(String)),
+    `is_enabled` UInt8
+)
+DEFINER = default SQL SECURITY DEFINER
+AS SELECT
+    project_id,
+    object_id AS budget_id,
+    JSONExtractString(body, 'name') AS name,
+    toDecimal128OrZero(JSONExtractString(body, 'amount'), 12) AS amount,
+    JSONExtractString(body, 'unit') AS unit,
+    JSONExtractString(body, 'period') AS period,
+    JSONExtractString(body, 'tz') AS tz,
+    JSONExtract(body, 'filters', 'Map(String, Array(String))') AS filters,
+    CAST(arrayMap(tag -> (tag.1, tag.2), JSONExtract(body, 'tags', 'Array(Tuple(key String, values Array(String)))')), 'Map(String, Array(String))') AS tags,
+    JSONExtractBool(body, 'is_enabled') AS is_enabled
+FROM
+(
+    SELECT *
+    FROM state_objects
+    FINAL
+)
+WHERE (kind = 'budget') AND (is_deleted = 0);
+
 CREATE TABLE call_decisions
 (
     `project_id` LowCardinality(String),
@@ -208,6 +241,22 @@ AS SELECT
     ((usage_mask = 0) AND (cost_status = 'priced')) AS refused
 FROM ledger_spans
 WHERE (span_class IN ('billable', 'aggregate')) AND (counted = 1);
+
+CREATE TABLE collector_samples
+(
+    `sampled_at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    `instance_id` LowCardinality(String) COMMENT 'The log that the collector writes, one process at a time: the same after a restart',
+    `name` LowCardinality(String) COMMENT 'As at /metrics',
+    `labels` Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    `kind` Enum8('counter' = 1, 'gauge' = 2),
+    `value` Float64 COMMENT 'Of a gauge its value, of a counter what was added' CODEC(ZSTD(1)),
+    `labels_hash` UInt64 MATERIALIZED cityHash64(mapKeys(labels), mapValues(labels)) COMMENT 'Stands for the labels in the key' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toDate(sampled_at)
+ORDER BY (name, sampled_at, instance_id, labels_hash)
+TTL toDateTime(sampled_at) + toIntervalDay(30)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, index_granularity = 8192;
 
 CREATE TABLE erased_spans
 (
@@ -356,6 +405,73 @@ CREATE TABLE migrations
 ENGINE = ReplacingMergeTree(applied_at)
 ORDER BY name
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE VIEW otel_spans
+(
+    `project_id` LowCardinality(String),
+    `Timestamp` DateTime64(9, 'UTC'),
+    `TraceId` String,
+    `SpanId` String,
+    `ParentSpanId` String,
+    `SpanName` LowCardinality(String),
+    `SpanKind` String,
+    `ServiceName` LowCardinality(String),
+    `ResourceAttributes` Map(LowCardinality(String), String),
+    `ScopeName` LowCardinality(String),
+    `ScopeVersion` LowCardinality(String),
+    `SpanAttributes` Map(LowCardinality(String), String),
+    `Duration` UInt64,
+    `StatusCode` String,
+    `StatusMessage` String,
+    `Events.Timestamp` Array(DateTime64(9, 'UTC')),
+    `Events.Name` Array(LowCardinality(String)),
+    `Events.Attributes` Array(Map(LowCardinality(String), String)),
+    `Links.TraceId` Array(String),
+    `Links.SpanId` Array(String),
+    `Links.Attributes` Array(Map(LowCardinality(String), String))
+)
+AS SELECT
+    project_id,
+    ts AS Timestamp,
+    lower(hex(trace_id)) AS TraceId,
+    lower(hex(span_id)) AS SpanId,
+    if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS ParentSpanId,
+    name AS SpanName,
+    transform(kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
+    service_name AS ServiceName,
+    resource_attributes AS ResourceAttributes,
+    scope_name AS ScopeName,
+    scope_version AS ScopeVersion,
+    attributes AS SpanAttributes,
+    duration_ns AS Duration,
+    transform(toString(status), ['ok', 'error'], ['Ok', 'Error'], 'Unset') AS StatusCode,
+    status_message AS StatusMessage,
+    event_times AS `Events.Timestamp`,
+    event_names AS `Events.Name`,
+    event_attributes AS `Events.Attributes`,
+    arrayMap(id -> lower(hex(id)), link_trace_ids) AS `Links.TraceId`,
+    arrayMap(id -> lower(hex(id)), link_span_ids) AS `Links.SpanId`,
+    link_attributes AS `Links.Attributes`
+FROM
+(
+    SELECT *
+    FROM spans
+    FINAL
+) AS span;
+
+CREATE VIEW otel_spans_trace_id_ts
+(
+    `project_id` LowCardinality(String),
+    `TraceId` String,
+    `Start` DateTime64(9, 'UTC'),
+    `End` DateTime64(9, 'UTC')
+)
+AS SELECT
+    project_id,
+    lower(hex(trace_id)) AS TraceId,
+    ts AS Start,
+    ts AS End
+FROM spans;
 
 CREATE TABLE price_runs
 (
@@ -577,6 +693,20 @@ CREATE TABLE state_objects
 )
 ENGINE = ReplacingMergeTree(ver)
 ORDER BY (kind, object_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE unit_prices
+(
+    `price_id` String COMMENT 'As in calls.price_id',
+    `project_id` String MATERIALIZED extract(price_id, '/negotiated/(.+)$') COMMENT 'Whose negotiated price it is; empty: of everyone',
+    `tier` LowCardinality(String) COMMENT 'Service tier',
+    `region` LowCardinality(String) COMMENT 'Empty: any',
+    `input_tokens_over` UInt64 COMMENT 'For prompts of more tokens than this',
+    `usd_per_token` Map(LowCardinality(String), Decimal(38, 12)) COMMENT 'By token class; a class that is left out has no price',
+    `ver` UInt64 COMMENT 'Later wins; microseconds of the writer'
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY price_id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
 
 CREATE VIEW usage_15m

@@ -23,6 +23,7 @@ import type { OtlpGrpcServer } from "./receive/grpc.ts";
 import { checkTls, type TlsFiles } from "./receive/grpc-tls.ts";
 import { describeError } from "./receive/reply.ts";
 import { makeReceivers } from "./receivers.ts";
+import { startSamples } from "./samples.ts";
 import type { RecomputeEvent } from "./recompute/recompute.ts";
 import { type RunningRecompute, startRecompute } from "./recompute/start.ts";
 import { Telemetry, type TelemetryOptions } from "./telemetry/telemetry.ts";
@@ -128,6 +129,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     open: (directory) => openInherited(directory, options, telemetry, prices.fingerprint),
     log,
   });
+  const samples = startSamples({ settings, engine: options.engine, metrics, wal });
   const unwatch = watchWal(wal, settings.SPANLEDGER_WAL_MAX_BYTES, metrics, log);
   // A disk that refuses to remove keeps the files: the next time, or when their room is needed.
   const retiring = setInterval(() => void wal.retire().catch(() => {}), RETIRE_INTERVAL_MS);
@@ -144,6 +146,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       await Promise.all([closeServer(http), grpc.close(STOP_GRACE_MS)]);
       await pipeline.idle();
       await Promise.all([background.stop(), inherited.stop()]);
+      await samples.stop();
       await wal.close();
     },
   };

@@ -172,6 +172,18 @@ function makeInsertMetrics({ counter, gauge, histogram }: Makers) {
   };
 }
 
+/** What is told of the collector beside `/metrics`. */
+function makeSampleMetrics({ counter }: Makers) {
+  return {
+    dropped_samples: counter(
+      "dropped_samples_total",
+      "Values of collector_samples that were not stored, by why: waited too long for ClickHouse, or " +
+        "left_out of one sample that had no room for them",
+      ["reason"],
+    ),
+  };
+}
+
 /** The rollups. */
 function makeRecomputeMetrics({ counter, gauge, histogram }: Makers) {
   return {
@@ -235,5 +247,6 @@ export function makeCollectorMetrics() {
     ...makeInsertMetrics(makers),
     ...makeRecomputeMetrics(makers),
     ...makeWalMetrics(makers),
+    ...makeSampleMetrics(makers),
   };
 }

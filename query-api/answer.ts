@@ -302,6 +302,7 @@ function refuseUnknown(object: AccessObject, { state }: Services): void {
 }
 
 function readQuery(route: Route, url: URL): unknown {
+  if (route.ignores_query === true) return {};
   if (route.query !== undefined) return parseQuery(url.href, route.query);
   const [name] = [...url.searchParams.keys()];
   if (name === undefined) return {};

@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import { messageOf } from "../schemas/errors.ts";
 import type { Log } from "../schemas/log.ts";
 import { answerRoute, type Gate, makeRequestId } from "./answer.ts";
+import { compressAnswers } from "./compression.ts";
 import { ApiError, errorBody, toApiError } from "./errors.ts";
 import type { Route, Services } from "./route.ts";
 import { makeRoutes, type OperationsOptions } from "./routes.ts";
@@ -27,6 +28,7 @@ const LOOPBACK_HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 /** Builds the application. */
 export function createApp(options: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
+  app.use(compressAnswers());
   app.use(async (c, next) => {
     const request_id = makeRequestId();
     c.set("request_id", request_id);

@@ -57,10 +57,6 @@ const EXAMPLES: Readonly<Record<string, readonly RouteExample[]>> = {
       "/v1/traces?from=2026-11-14&to=2026-11-21&has_errors=true&min_duration_ms=500",
     ),
   ],
-  "GET /v1/traces/{trace_id}": example(
-    "A trace with the cost of every node",
-    `/v1/traces/${ids.trace_id}`,
-  ),
   "GET /v1/live": example("Frames as they come", "/v1/live"),
   "GET /v1/budgets": example("How the budgets stand", "/v1/budgets"),
   "POST /v1/budgets": example("500 dollars a month for one service", "/v1/budgets", {

@@ -9,11 +9,13 @@ import type { Senders } from "../alerting/senders.ts";
 import type { Engine } from "../clickhouse/engine.ts";
 import type { Action, Actor } from "../schemas/access.ts";
 import type { ExportFiles } from "../rights/export-files.ts";
+import type { WhoamiAnswer } from "../schemas/api-tenancy.ts";
 import type { Log } from "../schemas/log.ts";
 import type { StateStore } from "../state/store.ts";
 import type { AnswerCache } from "./cache.ts";
 import type { LedgerState } from "./reading.ts";
 import type { PriceLister } from "./prices.ts";
+import type { PriceRows } from "./price-rows.ts";
 
 /** What routes work with. Clock and randomness too: tests replace them. */
 export interface Services {
@@ -30,8 +32,12 @@ export interface Services {
   readonly audit: (entry: AuditEntry) => Promise<void>;
   /** The price book, to compare by; without it what needs it is not known. */
   readonly prices?: PriceLister;
+  /** The price book row by row; without it the list prices. */
+  readonly price_rows?: PriceRows;
   /** The files of exports on this machine; without them they can be asked for, not fetched. */
   readonly exports?: ExportFiles;
+  /** Where this process receives OTLP; without it another process does, and nobody here knows where. */
+  readonly receiver?: NonNullable<WhoamiAnswer["receiver"]>;
   /** Where notices may be sent; without them to public addresses only, and no e-mail. */
   readonly senders?: Senders;
 }
@@ -103,6 +109,10 @@ export interface Route {
   readonly of: "project" | "organization" | "installation" | "self";
   readonly path_parameters?: Readonly<Record<string, string>>;
   readonly query?: z.ZodObject;
+  /** A file that a page asks for by itself: not of the API, so not in its document. */
+  readonly is_asset?: true;
+  /** Whether the parameters are not for the server: the page reads its own address. */
+  readonly ignores_query?: true;
   readonly body?: z.ZodType;
   /** Shape of the answer; null when it is not JSON. */
   readonly answer: z.ZodType | null;

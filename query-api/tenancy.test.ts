@@ -33,7 +33,7 @@ import { idBytes, makeSpan } from "../test/support/span.ts";
 import { answerRoute } from "./answer.ts";
 import { ApiError } from "./errors.ts";
 import type { AuditEntry, Route } from "./route.ts";
-import { describeRoutes } from "./routes.ts";
+import { describeAllRoutes } from "./routes.ts";
 
 const NOW_MS = Date.UTC(2026, 9, 27);
 const CREATED_AT = "2026-10-01T00:00:00.000Z";
@@ -107,6 +107,8 @@ const PATH_VALUES: Readonly<Record<string, (ids: Ids) => string>> = {
   rule_id: ({ mark }) => `rule-${mark}`,
   alert_id: ({ mark }) => `rule-${mark}`,
   channel_id: ({ mark }) => `channel-${mark}`,
+  version: () => "0000000000000000",
+  folder: () => "views",
   period: () => "2026-10",
   name: () => "manifest.json",
   file: () => "style.css",
@@ -409,6 +411,12 @@ const REQUESTS: Readonly<Record<string, Row>> = {
   "GET /v1/analytics/errors": row("usage:read", "project", { query: RANGE }),
   "GET /v1/analytics/models/unpriced": row("usage:read", "project", { query: RANGE }),
   "GET /v1/analytics/metrics/current": row("usage:read", "project"),
+  "GET /v1/analytics/quality": row("usage:read", "project", { query: RANGE }),
+  "GET /v1/prices": row("usage:read", "project", { query: "limit=2", is_plain: true }),
+  "GET /v1/collector": row("installation:manage", "installation", {
+    query: "interval_s=3600",
+    is_plain: true,
+  }),
   "GET /v1/budgets": row("settings:read", "project"),
   "POST /v1/budgets": row("budgets:write", "project", {
     body: ({ mark }) => ({ name: "new", amount: "1", channel_ids: [`channel-${mark}`] }),
@@ -460,6 +468,9 @@ const REQUESTS: Readonly<Record<string, Row>> = {
   "GET /metrics": row("settings:read", "self", { is_plain: true }),
   "GET /openapi.json": row(null, "installation"),
   "GET /docs": row(null, "installation"),
+  "GET /": row(null, "installation"),
+  "GET /page/{version}/{file}": row(null, "installation", { status: 404 }),
+  "GET /page/{version}/{folder}/{file}": row(null, "installation", { status: 404 }),
   "GET /docs/{file}": row(null, "installation", { status: 404 }),
 };
 
@@ -496,7 +507,7 @@ const WHO: Readonly<
   "installation:manage": [["admin"], null],
 };
 
-const ROUTES = describeRoutes().map((route) => {
+const ROUTES = describeAllRoutes().map((route) => {
   const name = `${route.method} ${route.path}`;
   return { name, route };
 });

@@ -278,4 +278,6 @@ export const AlertRuleDetail = AlertRuleAnswer.extend({
 export type AlertRuleDetail = z.infer<typeof AlertRuleDetail>;
 
 export const BudgetsAnswer = z.object({ budgets: z.array(BudgetAnswer), next_cursor });
+export type BudgetsAnswer = z.infer<typeof BudgetsAnswer>;
 export const AlertRulesAnswer = z.object({ alerts: z.array(AlertRuleAnswer), next_cursor });
+export type AlertRulesAnswer = z.infer<typeof AlertRulesAnswer>;

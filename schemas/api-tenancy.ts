@@ -152,6 +152,13 @@ export const WhoamiAnswer = z.object({
       }),
     )
     .describe("the first thousand that may be asked about; /v1/projects has all"),
+  receiver: z
+    .object({
+      otlp_http: z.string().describe("URL without a path, such as http://127.0.0.1:4318"),
+      otlp_grpc: z.string().describe("such as http://127.0.0.1:4317"),
+    })
+    .nullable()
+    .describe("where this process receives OTLP, as it listens; null: another process receives it"),
 });
 export type WhoamiAnswer = z.infer<typeof WhoamiAnswer>;
 

@@ -1,6 +1,6 @@
 /**
- * The question and the answer of `GET /v1/traces`: traces of a range of time, found by what their calls
- * are and by what they cost.
+ * The questions and answers about traces: `GET /v1/traces`, those of a range of time, found by what their
+ * calls are and by what they cost; `GET /v1/traces/{trace_id}`, the spans of one.
  *
  * Invariant: sums of a trace are those of the calls that count, as everywhere.
  */
@@ -15,6 +15,7 @@ import {
   wholeNumber,
 } from "./api-parts.ts";
 import { UsageQuery } from "./api-usage.ts";
+import { CallRow } from "./call.ts";
 import { CALL_FILTER_NAMES } from "./usage.ts";
 
 /** Traces of a page. */
@@ -109,3 +110,118 @@ export const TracesAnswer = z.object({
     .describe("null on the last page. A page may be short, or empty, and still have a next one"),
 });
 export type TracesAnswer = z.infer<typeof TracesAnswer>;
+
+/** Spans of one answer; traces beyond it are cut and say so. */
+export const MAX_TRACE_SPANS = 10_000;
+
+/** How much is said of each span. */
+export const TRACE_DETAILS = ["full", "tree"] as const;
+export type TraceDetail = (typeof TRACE_DETAILS)[number];
+
+export const TraceQuery = z.strictObject({
+  detail: oneOf(TRACE_DETAILS)
+    .optional()
+    .describe(
+      "`full`, the default: all that is known of each span; `tree`: what a picture of the trace needs, " +
+        "without attributes, events and tokens by class, for traces of thousands of spans",
+    ),
+  span_id: z
+    .string()
+    .regex(/^[0-9a-fA-F]{16}$/, "must be 16 hexadecimal digits")
+    .optional()
+    .describe("Answers this span alone; the totals stay those of the trace"),
+  limit: wholeNumber(1, MAX_TRACE_SPANS)
+    .optional()
+    .describe(
+      `Spans of the answer, the first ones; default and at most ${MAX_TRACE_SPANS}. The totals stay ` +
+        "those of the trace",
+    ),
+});
+export type TraceQuery = z.infer<typeof TraceQuery>;
+
+/** What all answers about one trace have. */
+const TraceSums = z.object({
+  trace_id: z.string(),
+  start_time: z.string(),
+  duration_ns: count,
+  truncated: z
+    .boolean()
+    .describe(`true when the trace has more than ${MAX_TRACE_SPANS} spans: sums are of the first`),
+  span_count: count.describe(`spans that the sums are of, at most ${MAX_TRACE_SPANS}`),
+  totals: z.object({
+    calls: count,
+    errors: count,
+    input_total: count.nullable(),
+    output_total: count.nullable(),
+    cost_usd: decimalUsd.nullable(),
+  }),
+  coverage: Coverage,
+});
+
+const TraceSpan = z.object({
+  span_id: z.string(),
+  parent_span_id: z.string().nullable(),
+  name: z.string(),
+  kind: z.string(),
+  start_time: z.string(),
+  duration_ns: count,
+  status: z.enum(["unset", "ok", "error"]),
+  status_message: z.string().nullable(),
+  service_name: z.string().nullable(),
+  span_class: z.enum(["other", "billable", "aggregate", "tool", "structure"]),
+  is_agent: z.boolean().describe("whether the span says that it is the work of an agent"),
+  counted: z.boolean().describe("whether the span is a row of the ledger"),
+  counted_by: z
+    .string()
+    .nullable()
+    .describe("call_id of the call that is counted in its place; null when there is none"),
+  reason: z.string().describe("why the span counts or does not"),
+  cost_usd: decimalUsd
+    .nullable()
+    .describe("of the span and all below it; null when nothing there is priced"),
+  attributes: z.record(z.string(), z.string()),
+  resource_attributes: z.record(z.string(), z.string()),
+  events: z.array(
+    z.object({
+      time: z.string(),
+      name: z.string(),
+      attributes: z.record(z.string(), z.string()),
+    }),
+  ),
+  call: CallRow.nullable().describe("the ledger row, when the span is a call that counts"),
+});
+
+export const TraceAnswer = TraceSums.extend({ spans: z.array(TraceSpan) });
+export type TraceAnswer = z.infer<typeof TraceAnswer>;
+
+const TreeCall = CallRow.pick({
+  provider: true,
+  request_model: true,
+  response_model: true,
+  error_type: true,
+  input_total: true,
+  output_total: true,
+  usage_status: true,
+  cost_usd: true,
+  cost_status: true,
+  user_id: true,
+  session_id: true,
+});
+
+const TreeSpan = TraceSpan.pick({
+  span_id: true,
+  parent_span_id: true,
+  name: true,
+  start_time: true,
+  duration_ns: true,
+  status: true,
+  service_name: true,
+  span_class: true,
+  is_agent: true,
+  counted: true,
+  cost_usd: true,
+}).extend({ call: TreeCall.nullable().describe("of the ledger row, when the span is one") });
+
+/** The answer to `detail=tree`: the same trace with fewer fields of each span. */
+export const TraceTreeAnswer = TraceSums.extend({ spans: z.array(TreeSpan) });
+export type TraceTreeAnswer = z.infer<typeof TraceTreeAnswer>;

@@ -4,15 +4,7 @@
  */
 import { z } from "zod";
 import { CallRow } from "./call.ts";
-import {
-  count,
-  Coverage,
-  decimalUsd,
-  filtersOf,
-  instant,
-  oneOf,
-  wholeNumber,
-} from "./api-parts.ts";
+import { filtersOf, instant, oneOf, wholeNumber } from "./api-parts.ts";
 import { CALL_FILTER_NAMES } from "./usage.ts";
 
 export {
@@ -24,6 +16,7 @@ export {
   MAX_RANGE_S,
   NO_SUCH_ZONE,
 } from "./api-parts.ts";
+export { TraceAnswer } from "./api-traces.ts";
 export {
   type Latency,
   MAX_USAGE_ROWS,
@@ -67,55 +60,6 @@ export const CallsAnswer = z.object({
   next_cursor: z.string().nullable().describe("null on the last page"),
 });
 export type CallsAnswer = z.infer<typeof CallsAnswer>;
-
-export const TraceAnswer = z.object({
-  trace_id: z.string(),
-  start_time: z.string(),
-  duration_ns: count,
-  truncated: z.boolean().describe("true when the trace has more spans than are given"),
-  totals: z.object({
-    calls: count,
-    errors: count,
-    input_total: count.nullable(),
-    output_total: count.nullable(),
-    cost_usd: decimalUsd.nullable(),
-  }),
-  coverage: Coverage,
-  spans: z.array(
-    z.object({
-      span_id: z.string(),
-      parent_span_id: z.string().nullable(),
-      name: z.string(),
-      kind: z.string(),
-      start_time: z.string(),
-      duration_ns: count,
-      status: z.enum(["unset", "ok", "error"]),
-      status_message: z.string().nullable(),
-      service_name: z.string().nullable(),
-      span_class: z.enum(["other", "billable", "aggregate", "tool", "structure"]),
-      counted: z.boolean().describe("whether the span is a row of the ledger"),
-      counted_by: z
-        .string()
-        .nullable()
-        .describe("call_id of the call that is counted in its place; null when there is none"),
-      reason: z.string().describe("why the span counts or does not"),
-      cost_usd: decimalUsd
-        .nullable()
-        .describe("of the span and all below it; null when nothing there is priced"),
-      attributes: z.record(z.string(), z.string()),
-      resource_attributes: z.record(z.string(), z.string()),
-      events: z.array(
-        z.object({
-          time: z.string(),
-          name: z.string(),
-          attributes: z.record(z.string(), z.string()),
-        }),
-      ),
-      call: CallRow.nullable().describe("the ledger row, when the span is a call that counts"),
-    }),
-  ),
-});
-export type TraceAnswer = z.infer<typeof TraceAnswer>;
 
 const ExplainedSpan = z.object({
   call_id: z.string(),

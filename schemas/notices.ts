@@ -138,6 +138,7 @@ export const PageQuery = z.strictObject({
 export type PageQuery = z.infer<typeof PageQuery>;
 
 export const ChannelsAnswer = z.object({ channels: z.array(ChannelAnswer), next_cursor });
+export type ChannelsAnswer = z.infer<typeof ChannelsAnswer>;
 
 export const DeliveriesQuery = z.strictObject({
   limit: wholeNumber(1, 1_000).optional().describe("Default 100, at most 1000"),

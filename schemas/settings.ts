@@ -72,6 +72,30 @@ export const SETTINGS = {
       "ClickHouse server as http://user:password@host:8123/database. Unset: ClickHouse runs embedded.",
     secret: true,
   },
+  SPANLEDGER_CLICKHOUSE_HTTP: {
+    schema: address,
+    default: null,
+    description:
+      "Where clients of ClickHouse (Grafana, clickhouse-client) may ask the embedded engine, read only and " +
+      "with a key: 127.0.0.1:8123, say. Unset: nowhere. A port of 0 takes a free one.",
+  },
+  SPANLEDGER_CLICKHOUSE_HTTP_QUERIES_AT_ONCE: {
+    schema: integer(1, 64),
+    default: "4",
+    description:
+      "Queries of such clients at once; of one key, one fewer. Of the others as many wait as " +
+      "SPANLEDGER_API_QUERIES_WAITING says.",
+  },
+  SPANLEDGER_CLICKHOUSE_HTTP_QUERY_MEMORY_BYTES: {
+    schema: integer(16 * MIB, 64 * GIB),
+    default: String(512 * MIB),
+    description: "Memory of one query of such a client, bytes; one that needs more fails.",
+  },
+  SPANLEDGER_CLICKHOUSE_HTTP_MAX_ROWS: {
+    schema: integer(1, 1_000_000_000),
+    default: "1000000",
+    description: "Rows of an answer to such a client; a query with more fails and is never cut.",
+  },
   SPANLEDGER_API_KEY: {
     schema: z.string().min(24, "must have at least 24 characters"),
     default: null,
@@ -266,6 +290,13 @@ export const SETTINGS = {
     default: String(512 * MIB),
     description:
       "Memory of one statement that recomputes rollups, bytes; a portion that needs more is cut.",
+  },
+  SPANLEDGER_SAMPLES_INTERVAL_S: {
+    schema: integer(0, 60),
+    default: "15",
+    description:
+      "Pause between samples of what the collector counts, seconds: they are kept for 30 days in " +
+      "collector_samples, for the page and Grafana. 0 takes none.",
   },
   SPANLEDGER_ENGINE_MEMORY_BYTES: {
     schema: integer(256 * MIB, 1024 * GIB),

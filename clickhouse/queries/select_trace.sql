@@ -5,6 +5,9 @@
 -- `first_ns` and `last_ns` are what select_trace_bounds.sql found. PREWHERE, because with FINAL the engine
 -- reads all columns of a granule before it looks at a WHERE; these are columns of the key, so that no
 -- version of a row is filtered without its others.
+--
+-- `details_of` says of which spans attributes and events are given, which are most of the bytes: `all`, the
+-- id of a span, or nothing for none.
 SELECT
   project_id,
   lower(hex(trace_id)) AS trace_id,
@@ -54,11 +57,17 @@ SELECT
   kind,
   status_message,
   span_class,
-  attributes,
-  resource_attributes,
-  arrayMap(time -> toString(toUnixTimestamp64Nano(time)), event_times) AS event_times_ns,
-  event_names,
-  event_attributes
+  (
+    endsWith(spans.attributes['gen_ai.operation.name'], '_agent')
+    OR lower(spans.attributes['openinference.span.kind']) = 'agent'
+    OR lower(spans.attributes['traceloop.span.kind']) = 'agent'
+  ) AS is_agent,
+  ({details_of:String} = 'all' OR lower(hex(spans.span_id)) = {details_of:String}) AS has_details,
+  if(has_details, spans.attributes, mapFilter((name, value) -> 0, spans.attributes)) AS attributes,
+  if(has_details, spans.resource_attributes, mapFilter((name, value) -> 0, spans.resource_attributes)) AS resource_attributes,
+  if(has_details, arrayMap(time -> toString(toUnixTimestamp64Nano(time)), event_times), []) AS event_times_ns,
+  if(has_details, spans.event_names, []) AS event_names,
+  if(has_details, spans.event_attributes, []) AS event_attributes
 FROM spans FINAL
 PREWHERE project_id = {project_id:String}
   AND spans.trace_id = unhex({trace_id:String})

@@ -417,6 +417,7 @@ describe("who one is", () => {
       member_id: null,
       role: null,
       projects: [{ project_id: "acme", organization_id: "acme", name: "acme", role: null }],
+      receiver: null,
     });
   });
 

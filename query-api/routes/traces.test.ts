@@ -3,7 +3,7 @@
  * the parents that is slow and plain, also for parents that no tree has.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { TraceAnswer } from "../../schemas/api.ts";
+import { MAX_TRACE_SPANS, TraceAnswer, TraceTreeAnswer } from "../../schemas/api-traces.ts";
 import { callOfSpan, formatId } from "../../schemas/call-of-span.ts";
 import { Attributes, type Span } from "../../schemas/span.ts";
 import { makeTestApi, readStrictly, type TestApi } from "../../test/support/api.ts";
@@ -13,7 +13,6 @@ import { makeRandomSpan } from "../../test/support/random-span.ts";
 import { makeRandom } from "../../test/support/random.ts";
 import { byClass, idBytes, makeSpan } from "../../test/support/span.ts";
 import { callCost, coverageTruth, measureTruth, usdText } from "../../test/support/usage-truth.ts";
-import { MAX_TRACE_SPANS } from "./traces.ts";
 
 const START_NS = 1_792_800_000_000_000_001n;
 
@@ -156,6 +155,7 @@ test("each span is answered with all that was sent", async () => {
     start_time: "2026-10-24T00:00:00.000000002Z",
     duration_ns: 71,
     truncated: false,
+    span_count: 2,
     totals: {
       calls: 1,
       errors: 1,
@@ -178,6 +178,7 @@ test("each span is answered with all that was sent", async () => {
       status_message: null,
       service_name: null,
       span_class: "structure",
+      is_agent: false,
       counted: false,
       counted_by: null,
       reason: "chat is one model call",
@@ -198,6 +199,7 @@ test("each span is answered with all that was sent", async () => {
       status_message: "429 it's",
       service_name: "checkout",
       span_class: "billable",
+      is_agent: false,
       counted: true,
       counted_by: null,
       reason: "chat is one model call",
@@ -390,6 +392,87 @@ test("a trace of many days has all its spans", async () => {
   expect(answer.totals.cost_usd).toBe("0.000000000003");
 });
 
+/** The fields of one value that another has, at all depths; lists place by place. */
+function sameFields(wide: unknown, narrow: unknown): unknown {
+  if (Array.isArray(narrow) && Array.isArray(wide)) {
+    return wide.map((item, index) => sameFields(item, narrow[index]));
+  }
+  if (narrow === null || typeof narrow !== "object" || wide === null) return wide;
+  const fields = wide as Record<string, unknown>;
+  return Object.fromEntries(
+    Object.entries(narrow).map(([name, value]) => [name, sameFields(fields[name], value)]),
+  );
+}
+
+/** Twenty odd spans with attributes and events, each below one before it or below none. */
+async function deliverOddTrace(): Promise<string> {
+  const id = newTraceId();
+  const spans = Array.from({ length: 20 }, (_, index) => ({
+    ...makeRandomSpan(random, "alpha", START_NS + BigInt(index)),
+    trace_id: idBytes(id),
+    span_id: idBytes(`abcdef${spanId(index + 1).slice(6)}`),
+    parent_span_id: idBytes(`abcdef${spanId(random.whole(index + 1)).slice(6)}`),
+    attributes: new Attributes(["prompt"], ["x".repeat(500)]),
+    resource_attributes: new Attributes(["service.name"], ["checkout"]),
+    events: [{ time_ns: START_NS, name: "choice", attributes: new Attributes(["a"], ["b"]) }],
+  }));
+  await deliver(spans);
+  return id;
+}
+
+test("the tree of a trace has the values of the full answer, without what is long", async () => {
+  const id = await deliverOddTrace();
+  const full = await readTrace(id);
+  const { json, text } = await api.ask(`/v1/traces/${id}?detail=tree`);
+  const tree = readStrictly(TraceTreeAnswer, json);
+  expect(tree).toEqual(sameFields(full, tree));
+  expect(tree.spans.filter(({ call }) => call !== null).length).toBeGreaterThan(0);
+  const { spans: _spans, ...sums } = full;
+  expect(tree).toMatchObject(sums);
+  for (const name of ["attributes", "resource_attributes", "events", "tokens", "cost"]) {
+    expect(text).not.toContain(`"${name}":`);
+  }
+  expect(JSON.stringify(full.spans)).toContain("x".repeat(500));
+});
+
+test("one span is answered as it is among all, with the totals of the trace", async () => {
+  const id = await deliverOddTrace();
+  const full = await readTrace(id);
+  const { spans, ...sums } = full;
+  for (const span of [spans[0], spans[7], spans[19]]) {
+    const { json } = await api.ask(`/v1/traces/${id}?span_id=${span?.span_id.toUpperCase()}`);
+    expect(readStrictly(TraceAnswer, json)).toEqual({ ...sums, spans: [span] });
+  }
+  const absent = await api.ask(`/v1/traces/${id}?span_id=${"f".repeat(16)}`);
+  expect(absent.status).toBe(404);
+  expect(absent.json).toMatchObject({ error: { code: "span_not_found" } });
+  const foreign = await api.ask(`/v1/traces/${id}?span_id=${spans[0]?.span_id}`, "key-beta");
+  expect(foreign.json).toMatchObject({ error: { code: "trace_not_found" } });
+});
+
+test("a limit gives the first spans, and the costs and totals of all", async () => {
+  const id = await deliverOddTrace();
+  const { spans, ...sums } = await readTrace(id);
+  const { json } = await api.ask(`/v1/traces/${id}?limit=7`);
+  expect(json).toEqual({ ...sums, spans: spans.slice(0, 7) });
+  expect(sums.span_count).toBe(20);
+});
+
+test.each([
+  ["gen_ai.operation.name", "invoke_agent", true],
+  ["gen_ai.operation.name", "create_agent", true],
+  ["gen_ai.operation.name", "chat", false],
+  ["openinference.span.kind", "AGENT", true],
+  ["openinference.span.kind", "CHAIN", false],
+  ["traceloop.span.kind", "agent", true],
+  ["my.kind", "agent", false],
+])("a span whose %s is %s is that of an agent: %s", async (name, value, is_agent) => {
+  const id = newTraceId();
+  await deliver([node(id, 1, 0, { ...STRUCTURE, attributes: new Attributes([name], [value]) })]);
+  const { json } = await api.ask(`/v1/traces/${id}?detail=tree`);
+  expect(readStrictly(TraceTreeAnswer, json).spans[0]?.is_agent).toBe(is_agent);
+});
+
 test("a span delivered again is the last delivery of it, once", async () => {
   const id = newTraceId();
   await deliver([node(id, 1, 0, costs(5n)), node(id, 2, 1, costs(6n))]);
@@ -449,7 +532,13 @@ test("an id that is none is a 400, a parameter too", async () => {
       json: { error: { code: "invalid_trace_id", details: [{ path: "trace_id" }] } },
     });
   }
-  const { status, json } = await api.ask(`/v1/traces/${"a".repeat(32)}?limit=5`);
-  expect(status).toBe(400);
-  expect(json).toMatchObject({ error: { code: "invalid_query", details: [{ path: "limit" }] } });
+  const wrong = ["from=5", "limit=0", "limit=10001", "span_id=12", "span_id=", "detail=short"];
+  for (const query of wrong) {
+    const { status, json } = await api.ask(`/v1/traces/${"a".repeat(32)}?${query}`);
+    const path = query.split("=")[0];
+    expect({ query, status, json }).toMatchObject({
+      status: 400,
+      json: { error: { code: "invalid_query", details: [{ path }] } },
+    });
+  }
 });

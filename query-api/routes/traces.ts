@@ -1,16 +1,25 @@
-/** `GET /v1/traces/{trace_id}`: all spans of a trace, with the cost of every node. */
+/**
+ * `GET /v1/traces/{trace_id}`: all spans of a trace, or what a picture of it needs, or one of them, with
+ * the cost of every node.
+ *
+ * Invariant: sums are those of the whole trace, however little of it is asked for.
+ */
+import { z } from "zod";
 import type { Engine } from "../../clickhouse/engine.ts";
 import { loadQuery } from "../../clickhouse/queries.ts";
-import { TraceAnswer } from "../../schemas/api.ts";
+import {
+  MAX_TRACE_SPANS,
+  TraceAnswer,
+  TraceQuery,
+  TraceTreeAnswer,
+} from "../../schemas/api-traces.ts";
 import type { CallRow } from "../../schemas/call.ts";
 import { SPAN_KINDS } from "../../schemas/span.ts";
 import { formatTimestamp, formatUsd, parseUsd } from "../../schemas/units.ts";
 import { callOfRow, parentOrNull, type StoredCall } from "../call-row.ts";
 import { ApiError } from "../errors.ts";
+import { EXAMPLE_IDS } from "../examples.ts";
 import { defineRoute, type Route } from "../route.ts";
-
-/** Spans of one answer; traces beyond it are cut and say so. */
-export const MAX_TRACE_SPANS = 10_000;
 
 /** A span with what was decided of it. */
 interface StoredSpan extends StoredCall {
@@ -18,6 +27,7 @@ interface StoredSpan extends StoredCall {
   readonly kind: number;
   readonly status_message: string;
   readonly span_class: TraceAnswer["spans"][number]["span_class"];
+  readonly is_agent: number;
   readonly counted: number;
   readonly counted_by: string;
   readonly attributes: Readonly<Record<string, string>>;
@@ -48,7 +58,8 @@ interface Decision {
 }
 
 /**
- * The spans of a trace in order of time, at most `limit`. First when it was, by the index of trace ids
+ * The spans of a trace in order of time, at most `limit`; attributes and events of those that
+ * `details_of` names: `all`, an id, or nothing. First when it was, by the index of trace ids
  * over the whole time of the project, then all of it from the few granules where it lies.
  */
 async function readTrace(
@@ -56,6 +67,7 @@ async function readTrace(
   project_id: string,
   trace_id: string,
   limit: number,
+  details_of: string,
 ): Promise<StoredSpan[]> {
   const [bounds] = await engine.query<{ first_ns: string; last_ns: string; spans: string }>(
     loadQuery("select_trace_bounds"),
@@ -66,7 +78,11 @@ async function readTrace(
   const params = { project_id, trace_id, first_ns, last_ns };
   const [decisions, spans] = await Promise.all([
     engine.query<Decision>(loadQuery("select_trace_decisions"), params),
-    engine.query<Omit<StoredSpan, Decided>>(loadQuery("select_trace"), { ...params, limit }),
+    engine.query<Omit<StoredSpan, Decided>>(loadQuery("select_trace"), {
+      ...params,
+      limit,
+      details_of,
+    }),
   ]);
   const by_span = new Map(decisions.map((row) => [`${row.start_ns} ${row.span_id}`, row]));
   return spans.map((span) => applyDecision(span, by_span.get(`${span.start_ns} ${span.span_id}`)));
@@ -94,62 +110,87 @@ function applyDecision(
   };
 }
 
-/** Answers one trace of one project; 404 when the project has no such trace. */
-export async function answerTrace(
+/** Answers one trace of one project; 404 when the project has no such trace, or the trace no such span. */
+async function answerTrace(
   engine: Engine,
   project_id: string,
   trace_id: string,
-): Promise<TraceAnswer> {
+  { detail = "full", span_id, limit = MAX_TRACE_SPANS }: TraceQuery,
+): Promise<TraceAnswer | TraceTreeAnswer> {
   if (!/^[0-9a-fA-F]{32}$/.test(trace_id)) {
     const message = "trace_id must be 32 hexadecimal digits";
     throw new ApiError(400, "invalid_trace_id", message, [{ path: "trace_id", message }]);
   }
-  const found = await readTrace(engine, project_id, trace_id.toLowerCase(), MAX_TRACE_SPANS + 1);
-  if (found.length === 0) {
-    throw new ApiError(404, "trace_not_found", "There is no such trace.");
-  }
+  const id = trace_id.toLowerCase();
+  const chosen = span_id?.toLowerCase();
+  const details_of = detail === "tree" ? "" : (chosen ?? "all");
+  const found = await readTrace(engine, project_id, id, MAX_TRACE_SPANS + 1, details_of);
+  if (found.length === 0) throw new ApiError(404, "trace_not_found", "There is no such trace.");
   const rows = found.slice(0, MAX_TRACE_SPANS);
   const calls = rows.map((row) => (row.counted === 1 ? callOfRow(row) : null));
   const costs = costOfSubtrees(rows, calls);
+  const given = [...rows.entries()]
+    .filter(([, { span_id: id }]) => chosen === undefined || id === chosen)
+    .slice(0, limit);
+  if (given.length === 0) throw noSuchSpan(found.length > MAX_TRACE_SPANS);
+  const answer = {
+    trace_id: id,
+    ...timesOf(rows),
+    truncated: found.length > MAX_TRACE_SPANS,
+    span_count: rows.length,
+    ...sumCalls(calls.filter((call) => call !== null)),
+    spans: given.map(([index, row]) =>
+      describeSpan(row, calls[index] ?? null, costs.get(row.span_id)),
+    ),
+  };
+  // A schema drops the fields that it does not have.
+  return detail === "tree" ? TraceTreeAnswer.parse(answer) : answer;
+}
+
+function noSuchSpan(is_truncated: boolean): ApiError {
+  const place = is_truncated ? ` among the first ${MAX_TRACE_SPANS} of this trace` : "";
+  return new ApiError(404, "span_not_found", `There is no such span${place}.`);
+}
+
+function timesOf(rows: readonly StoredSpan[]): Pick<TraceAnswer, "start_time" | "duration_ns"> {
   const starts = rows.map((row) => BigInt(row.start_ns));
   const start_ns = starts.reduce((first, start) => (start < first ? start : first));
   const end_ns = rows.reduce((last, row) => {
     const end = BigInt(row.start_ns) + BigInt(row.duration_ns);
     return end > last ? end : last;
   }, start_ns);
+  return { start_time: formatTimestamp(start_ns), duration_ns: Number(end_ns - start_ns) };
+}
+
+function describeSpan(
+  row: StoredSpan,
+  call: CallRow | null,
+  cost: bigint | undefined,
+): TraceAnswer["spans"][number] {
   return {
-    trace_id: trace_id.toLowerCase(),
-    start_time: formatTimestamp(start_ns),
-    duration_ns: Number(end_ns - start_ns),
-    truncated: found.length > MAX_TRACE_SPANS,
-    ...sumCalls(calls.filter((call) => call !== null)),
-    spans: rows.map((row, index) => {
-      const cost = costs.get(row.span_id);
-      return {
-        span_id: row.span_id,
-        parent_span_id: parentOrNull(row.parent_span_id),
-        name: row.name,
-        kind: SPAN_KINDS[row.kind] ?? String(row.kind),
-        start_time: formatTimestamp(BigInt(row.start_ns)),
-        duration_ns: Number(row.duration_ns),
-        status: row.status,
-        status_message: row.status_message === "" ? null : row.status_message,
-        service_name: row.service_name === "" ? null : row.service_name,
-        span_class: row.span_class,
-        counted: row.counted === 1,
-        counted_by: row.counted_by === "" ? null : row.counted_by,
-        reason: row.reason,
-        cost_usd: cost === undefined ? null : formatUsd(cost),
-        attributes: { ...row.attributes },
-        resource_attributes: { ...row.resource_attributes },
-        events: row.event_names.map((name, event) => ({
-          time: formatTimestamp(BigInt(row.event_times_ns[event] ?? 0)),
-          name,
-          attributes: { ...row.event_attributes[event] },
-        })),
-        call: calls[index] ?? null,
-      };
-    }),
+    span_id: row.span_id,
+    parent_span_id: parentOrNull(row.parent_span_id),
+    name: row.name,
+    kind: SPAN_KINDS[row.kind] ?? String(row.kind),
+    start_time: formatTimestamp(BigInt(row.start_ns)),
+    duration_ns: Number(row.duration_ns),
+    status: row.status,
+    status_message: row.status_message === "" ? null : row.status_message,
+    service_name: row.service_name === "" ? null : row.service_name,
+    span_class: row.span_class,
+    is_agent: row.is_agent === 1,
+    counted: row.counted === 1,
+    counted_by: row.counted_by === "" ? null : row.counted_by,
+    reason: row.reason,
+    cost_usd: cost === undefined ? null : formatUsd(cost),
+    attributes: { ...row.attributes },
+    resource_attributes: { ...row.resource_attributes },
+    events: row.event_names.map((name, event) => ({
+      time: formatTimestamp(BigInt(row.event_times_ns[event] ?? 0)),
+      name,
+      attributes: { ...row.event_attributes[event] },
+    })),
+    call,
   };
 }
 
@@ -255,12 +296,30 @@ export const TRACE_ROUTES: readonly Route[] = [
     method: "GET",
     path: "/v1/traces/{trace_id}",
     summary: "The spans of a trace, with the cost of every node",
+    description:
+      "A trace of thousands of spans has megabytes of attributes: `detail=tree` leaves them out, and " +
+      "`span_id` asks for those of one span.",
     tag: "Calls and traces",
     action: "usage:read",
     of: "project",
     path_parameters: { trace_id: "32 hexadecimal digits" },
-    answer: TraceAnswer,
-    handle: ({ services, project_id, path }) =>
-      answerTrace(services.engine, project_id, path["trace_id"] ?? ""),
+    query: TraceQuery,
+    answer: z.union([TraceAnswer, TraceTreeAnswer]),
+    examples: [
+      {
+        summary: "A trace with the cost of every node",
+        path: `/v1/traces/${EXAMPLE_IDS.trace_id}`,
+      },
+      {
+        summary: "As short as a picture of it needs",
+        path: `/v1/traces/${EXAMPLE_IDS.trace_id}?detail=tree`,
+      },
+      {
+        summary: "One of its spans",
+        path: `/v1/traces/${EXAMPLE_IDS.trace_id}?span_id=${EXAMPLE_IDS.span_id}`,
+      },
+    ],
+    handle: ({ services, project_id, path, query }) =>
+      answerTrace(services.engine, project_id, path["trace_id"] ?? "", query),
   }),
 ];

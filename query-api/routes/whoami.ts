@@ -5,7 +5,7 @@ import { listVisibleProjects } from "./projects.ts";
 
 /** Tells the actor of itself. */
 export function answerWhoami(request: Pick<ApiRequest, "actor" | "services">): WhoamiAnswer {
-  const { actor } = request;
+  const { actor, services } = request;
   const { organization_id, project_id } = actor;
   return {
     actor: { kind: actor.kind, id: actor.id, name: actor.name },
@@ -26,6 +26,7 @@ export function answerWhoami(request: Pick<ApiRequest, "actor" | "services">): W
             project_id: body.project_id,
           }) ?? null,
       })),
+    receiver: services.receiver ?? null,
   };
 }
 
