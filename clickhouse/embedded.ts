@@ -138,9 +138,20 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Engine> {
   return new EmbeddedEngine(chdb, options);
 }
 
+/** Opens a session with settings of its own, for one query; whoever opens it closes it. */
+export type OpenSession = (
+  settings: Readonly<Record<string, string | number>>,
+) => Promise<ChdbSession>;
+
+/** How to open sessions of an engine that is embedded; null for a server, which has users for that. */
+export function findSessionOpener(engine: Engine): OpenSession | null {
+  return engine instanceof EmbeddedEngine ? (settings) => engine.openSession(settings) : null;
+}
+
 class EmbeddedEngine implements Engine {
   readonly kind = "embedded";
   readonly #chdb: ChdbModule;
+  readonly #options: EmbeddedOptions;
   readonly #spool: string;
   readonly #readers: SessionPool<ChdbSession>;
   // One lane for inserts and one for everything else in the background: neither waits for readers.
@@ -155,6 +166,7 @@ class EmbeddedEngine implements Engine {
 
   constructor(chdb: ChdbModule, options: EmbeddedOptions) {
     this.#chdb = chdb;
+    this.#options = options;
     this.#spool = join(resolve(options.directory), "..", "spool");
     const { limits, read_sessions } = options;
     this.#readers = new SessionPool(read_sessions, MAX_SESSION_WAIT_MS, () =>
@@ -224,6 +236,11 @@ class EmbeddedEngine implements Engine {
     } catch (error) {
       throw asInsertError(toEngineError(error));
     }
+  }
+
+  /** Opens a session that is no part of the pools; its settings are set in their order. */
+  openSession(settings: Readonly<Record<string, string | number>>): Promise<ChdbSession> {
+    return openSession(this.#chdb, this.#options, settings);
   }
 
   async ping(): Promise<void> {
