@@ -247,12 +247,27 @@ const CHECKS: [string, (deployment: Deployment) => string[], [Edit, RegExp][]][]
         /spanledger can write/,
       ],
       [editSource((source) => (source.jsonData["port"] = 9001)), /clickhouse:9001/],
-      [editSource((source) => (source.jsonData["defaultDatabase"] = "otel")), /cannot read otel/],
+      [
+        editSource((source) => (source.jsonData["defaultDatabase"] = "otel")),
+        /lacks GRANT SELECT ON otel.calls/,
+      ],
       [editSource((source) => (source.secureJsonData["password"] = "$OTHER")), /another user's/],
       [editNode("users", ["profiles", "grafana_reader", "readonly"], { text: "0" }), /can write/],
       [
         editNode("users", ["users", "grafana", "grants", "query"], { text: "GRANT ALL ON *.*" }),
         /GRANT ALL/,
+      ],
+      [
+        editNode("users", ["users", "grafana", "grants", "query"], {
+          text: "GRANT SELECT ON spanledger.state_objects",
+        }),
+        /not to be read: GRANT SELECT ON spanledger.state_objects/,
+      ],
+      [
+        editNode("users", ["users", "grafana", "grants", "query"], {
+          text: "GRANT SELECT ON spanledger.*",
+        }),
+        /not to be read: GRANT SELECT ON spanledger\.\*/,
       ],
       [
         (deployment) =>

@@ -2,6 +2,7 @@
  * Checks of where the data lies: ClickHouse and its users, Grafana's data source, the volume of the
  * write-ahead log. Invariant: as in deployment-checks.ts, findings only.
  */
+import { READABLE_SYSTEM_TABLES, tablesFor } from "../../clickhouse/readable-tables.ts";
 import { listListening, listServices, readEnvironment } from "./deployment.ts";
 import type { Deployment } from "./deployment.ts";
 import { findNode } from "./xml.ts";
@@ -70,11 +71,14 @@ export function checkDataSource(deployment: Deployment): string[] {
   const readonly = profile && findNode(profile, "readonly")?.text;
   if (readonly !== "1" && readonly !== "2") problems.push(`${username} can write`);
   const grants = findNode(user, "grants")?.children.map(({ text }) => text) ?? [];
-  for (const grant of grants) {
-    if (!/^GRANT SELECT ON (spanledger\.\*|system\.\w+)$/.test(grant)) problems.push(`"${grant}"`);
-  }
-  if (!grants.includes(`GRANT SELECT ON ${defaultDatabase}.*`))
-    problems.push(`cannot read ${defaultDatabase}`);
+  const readable = tablesFor("project", "beneath", "installation");
+  const wanted = [
+    ...readable.map((table) => `GRANT SELECT ON ${String(defaultDatabase)}.${table}`),
+    ...READABLE_SYSTEM_TABLES.map((table) => `GRANT SELECT ON system.${table}`),
+  ];
+  for (const grant of grants)
+    if (!wanted.includes(grant)) problems.push(`not to be read: ${grant}`);
+  for (const grant of wanted) if (!grants.includes(grant)) problems.push(`lacks ${grant}`);
   const variable = findNode(user, "password")?.attributes["from_env"] ?? "";
   if (source.secureJsonData["password"] !== `$${variable}`)
     problems.push("another user's password");
