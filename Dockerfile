@@ -29,7 +29,9 @@ COPY bin ./bin
 COPY alerting ./alerting
 COPY cli ./cli
 COPY clickhouse ./clickhouse
+COPY clickhouse-http ./clickhouse-http
 COPY collector ./collector
+COPY page ./page
 COPY query-api ./query-api
 COPY rights ./rights
 COPY schemas ./schemas

@@ -137,13 +137,17 @@ const COLUMNS: readonly (readonly [string, string])[] = [
  * Numbers of the spans, with what they share with the others of their trace. The share of the projects
  * below x is the cube root of x / PROJECTS: the largest has a tenth of all, the one in the middle 0.05 %.
  */
-function numbersSql(from: number, count: number, { spans, days }: ProjectsSize): string {
+function numbersSql(
+  from: number,
+  count: number,
+  { spans, days, projects = PROJECTS }: ProjectsSize,
+): string {
   const first_s = LAST_DAY_END_S - days * DAY_S;
   // Milliseconds: times the number of a span it has to fit into 64 bits.
   const range_ms = (END_S - first_s) * 1_000;
   return `
     SELECT *,
-      toUInt32(${PROJECTS} * pow(t % 1000003 / 1000003, 3)) AS project,
+      toUInt32(${projects} * pow(t % 1000003 / 1000003, 3)) AS project,
       sipHash64(project, 'project') AS p,
       (t % (1 + p % 3)) AS service,
       1 + (p + intDiv(t, 31) % ${MODELS_PER_PROJECT}) % ${MODELS.length} AS model,
@@ -165,6 +169,8 @@ export interface ProjectsSize {
   readonly spans: number;
   /** Days that they are spread over, up to END_S. */
   readonly days: number;
+  /** Projects that they are of; PROJECTS when it is not given. */
+  readonly projects?: number;
 }
 
 /** Fills `spans`, in the order of time, with inserts of a day at most. Merges go on meanwhile. */

@@ -16,12 +16,15 @@ import { computeRollups, DAY_S, fillProjects, LAST_DAY_END_S, markPresent } from
 /** Longest that merges are waited for, ms: reading many parts is real too. */
 const MAX_MERGE_WAIT_MS = 120_000;
 
-async function fill({ directory, spans, days, projects, traces }: FillPlan): Promise<Filled> {
+async function fill(plan: FillPlan): Promise<Filled> {
+  const { directory, spans, days, projects, traces } = plan;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const engine = await openBenchEngine(join(directory, "clickhouse"));
   try {
     const tell = (progress: string) => process.stderr.write(`${progress}\n`);
-    await fillProjects(engine, { spans, days }, tell);
+    const { projects_made } = plan;
+    const size = projects_made === undefined ? {} : { projects: projects_made };
+    await fillProjects(engine, { spans, days, ...size }, tell);
     await computeRollups(engine, days, tell);
     await markPresent(engine, []);
     await addProjects(engine, projects);

@@ -6,6 +6,8 @@ export interface FillPlan {
   readonly spans: number;
   /** Days that they are spread over, up to END_S. */
   readonly days: number;
+  /** Projects that the spans are of; as many as the query bench has when it is not given. */
+  readonly projects_made?: number;
   /** Projects that will be asked about, which the installation then knows. */
   readonly projects: readonly string[];
   /** Traces of each of them. */

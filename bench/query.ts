@@ -198,7 +198,8 @@ export async function runQuery(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-function startFill(plan: FillPlan): Promise<Filled> {
+/** Makes the data in a process of its own. */
+export function startFill(plan: FillPlan): Promise<Filled> {
   const file = fileURLToPath(new URL("./query-fill.ts", import.meta.url));
   return new Promise((resolve, reject) => {
     let filled: Filled | null = null;

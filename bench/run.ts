@@ -20,7 +20,16 @@ import type { WorkerArguments } from "./worker.ts";
 
 /** All benches, in the order they run in; the first ones when none is named. */
 const DEFAULT_NAMES = ["ingest", "collector", "endtoend"];
-const BENCH_NAMES = [...DEFAULT_NAMES, "engine", "ledger", "query", "rerate", "rollups", "workers"];
+const BENCH_NAMES = [
+  ...DEFAULT_NAMES,
+  "engine",
+  "ledger",
+  "page",
+  "query",
+  "rerate",
+  "rollups",
+  "workers",
+];
 
 /** The document that is saved. */
 export interface BenchDocument {

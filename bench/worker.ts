@@ -9,6 +9,7 @@ import { runEngine } from "./engine.ts";
 import { runIngest } from "./ingest.ts";
 import { runLedger } from "./ledger.ts";
 import type { BenchOptions, BenchResult } from "./measure.ts";
+import { runPage } from "./page.ts";
 import { runQuery } from "./query.ts";
 import { runRerate } from "./rerate.ts";
 import { runRollups } from "./rollups.ts";
@@ -25,6 +26,7 @@ const BENCHES: ReadonlyMap<string, (options: BenchOptions) => Promise<BenchResul
   ["endtoend", runEndToEnd],
   ["engine", runEngine],
   ["ledger", runLedger],
+  ["page", runPage],
   ["query", runQuery],
   ["rerate", runRerate],
   ["rollups", runRollups],

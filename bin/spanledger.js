@@ -43,6 +43,8 @@ const argv = [
   // Hardening (DESIGN section 9): no code from strings, no __proto__ accessor.
   "--disallow-code-generation-from-strings",
   "--disable-proto=delete",
+  // The page takes its types off with Node's own stripTypeScriptTypes, which still is one.
+  "--disable-warning=ExperimentalWarning",
   join(root, "cli", "main.ts"),
   ...process.argv.slice(2),
 ];

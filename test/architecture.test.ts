@@ -55,6 +55,10 @@ const RULES: Readonly<Record<string, Rule>> = {
       "zod",
     ],
   },
+  "clickhouse-http": {
+    units: ["schemas", "clickhouse"],
+    modules: ["node:fs", "node:http", "node:util", "node:zlib"],
+  },
   "collector/receive": {
     units: ["schemas"],
     modules: [
@@ -134,6 +138,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     units: ["schemas", "collector/columns", "collector/traces.ts", "collector/wal"],
     modules: [],
   },
+  "collector/samples.ts": {
+    units: ["schemas", "clickhouse", "collector", "collector/telemetry"],
+    modules: [],
+  },
   "collector/traces.ts": {
     units: [
       "schemas",
@@ -157,6 +165,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       "collector/insert/target.ts",
       "collector/pipeline.ts",
       "collector/receivers.ts",
+      "collector/samples.ts",
       ...STAGES,
     ],
     modules: ["node:crypto", "node:fs/promises", "node:http", "node:path"],
@@ -170,8 +179,13 @@ const RULES: Readonly<Record<string, Rule>> = {
       "node:crypto",
       "node:fs",
       "node:http",
+      "node:module",
+      "node:path",
       "node:stream",
       "node:timers/promises",
+      "node:url",
+      "node:util",
+      "node:zlib",
       "ws",
       "zod",
     ],
@@ -204,13 +218,28 @@ const RULES: Readonly<Record<string, Rule>> = {
       "node:zlib",
     ],
   },
-  grafana: { units: ["schemas", "clickhouse"], modules: ["node:fs"] },
+  grafana: {
+    units: ["schemas", "clickhouse"],
+    modules: ["@grafana/grafana-foundation-sdk", "node:fs", "node:process", "node:util", "yaml"],
+  },
   sdk: { units: [], modules: ["@opentelemetry/api"] },
+  // In the browser: of `schemas/` types only, which `query-api/page-files.test.ts` sees to.
+  page: { units: ["schemas", "page/snippets.ts"], modules: ["echarts", "htm", "preact"] },
+  // Imports nothing: these stand in the text that people copy.
+  "page/snippets.ts": {
+    units: ["schemas"],
+    modules: [
+      "@opentelemetry/api",
+      "@opentelemetry/exporter-trace-otlp-http",
+      "@opentelemetry/sdk-node",
+    ],
+  },
   cli: {
     units: [
       "schemas",
       "schemas/prices/import.ts",
       "clickhouse",
+      "clickhouse-http",
       "collector",
       "collector/collector.ts",
       "collector/pipeline.ts",
@@ -306,7 +335,7 @@ const TESTS = /\.test\.ts$|\/(fixture|testdata)[^/]*\.ts$/;
 
 function sources(): string[] {
   return globSync(
-    "{schemas,clickhouse,collector,state,query-api,alerting,rights,grafana,sdk,cli}/**/*.ts",
+    "{schemas,clickhouse,clickhouse-http,collector,state,query-api,alerting,rights,grafana,page,sdk,cli}/**/*.ts",
     {
       cwd: ROOT,
     },

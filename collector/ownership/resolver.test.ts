@@ -291,7 +291,7 @@ describe("after any deliveries", () => {
         await resolvers[0]?.resolveWaiting();
         expect(await readCalls()).toEqual(expectCalls(spans));
       }),
-      { numRuns: Number(process.env["SPANLEDGER_TEST_RUNS"] ?? 40) },
+      { numRuns: Number(process.env["SPANLEDGER_TEST_RUNS"] ?? 20) },
     );
   }, 300_000);
 });

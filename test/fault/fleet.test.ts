@@ -26,7 +26,7 @@ import { makeRandom, type Random } from "../support/random.ts";
 import type { ItemTruth, Parcel } from "../support/traffic.ts";
 
 const LONG = process.env["SPANLEDGER_TEST_FAULT"] === "long";
-const DURATION_MS = LONG ? 600_000 : 40_000;
+const DURATION_MS = LONG ? 600_000 : 25_000;
 const LIFE_MS = LONG ? 20_000 : 5_000;
 /** The SDK waits for no more spans than that for a batch. */
 const BATCH_DELAY_MS = 200;
