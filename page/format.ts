@@ -60,7 +60,7 @@ export function showUsdShort(value: number): string {
   const text =
     size >= 1000
       ? short.format(size)
-      : size >= 1
+      : size >= 0.1
         ? size.toFixed(2).replace(/\.00$/, "")
         : decimals.format(size);
   return `${value < 0 ? "−" : ""}$${text}`;
