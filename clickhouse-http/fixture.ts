@@ -30,6 +30,11 @@ export const SECRET_MARK = "zqsecret";
 export const OWN_CALLS = 3;
 export const RIVAL_CALLS = 5;
 
+const START_NS = 1_795_225_705_123_456_789n;
+const DAY_OF_RIVAL_NS = 259_200_000_000_000n;
+/** A day on which the other project alone has calls. */
+export const RIVAL_DAY = "2026-11-18";
+
 export const OPERATOR_KEY = "operator-key-of-this-test-1234567890";
 
 export interface Endpoint {
@@ -41,6 +46,8 @@ export interface Endpoint {
   readonly secret_file: string;
   /** What `admit` was told, and what it answers: seconds to wait. */
   readonly admitted: { wait_s: number; strangers: number };
+  /** Turns that were taken and have not ended. */
+  readonly turns: { open: number };
   close(): Promise<void>;
 }
 
@@ -49,6 +56,7 @@ function spanOf(project_id: string, mark: string, number: number): Span {
   const hex = Buffer.from(mark).toString("hex").slice(-8);
   const attributes = new Attributes();
   attributes.add("note", `${mark}-note`);
+  attributes.add(`${mark}-key`, "1");
   return makeSpan({
     project_id,
     span_id: idBytes(`${hex}0000000${number}`),
@@ -58,7 +66,7 @@ function spanOf(project_id: string, mark: string, number: number): Span {
     user_id: `${mark}-user`,
     name: `${mark}-name`,
     attributes,
-    start_ns: 1_795_225_705_123_456_789n + BigInt(number),
+    start_ns: START_NS + BigInt(number) - (number < OWN_CALLS ? 0n : DAY_OF_RIVAL_NS),
   });
 }
 
@@ -116,6 +124,7 @@ export async function startEndpoint(changes: Partial<ReaderLimits> = {}): Promis
   const settings = parseSettings({});
   if ("problems" in settings) throw new Error(settings.problems.join());
   const admitted = { wait_s: 0, strangers: 0 };
+  const turns = { open: 0 };
   const server = await makeClickHouseServer({
     engine,
     log: NO_LOG,
@@ -127,7 +136,12 @@ export async function startEndpoint(changes: Partial<ReaderLimits> = {}): Promis
       if (actor === null) admitted.strangers += 1;
       return admitted.wait_s;
     },
-    enter: async () => () => {},
+    enter: async () => {
+      turns.open += 1;
+      return () => {
+        turns.open -= 1;
+      };
+    },
   });
   const url = await listenSomewhere(server);
   return {
@@ -136,6 +150,7 @@ export async function startEndpoint(changes: Partial<ReaderLimits> = {}): Promis
     keys,
     secret_file,
     admitted,
+    turns,
     close: async () => {
       await new Promise((resolve) => {
         server.close(resolve);

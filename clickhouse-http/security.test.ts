@@ -3,8 +3,11 @@
  * tried. Everyone here asks with the key of the project "shop"; the words of the other project, of the
  * small state and of a file beside the data must be in no answer, nor in any error.
  */
+import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Recompute } from "../collector/recompute/recompute.ts";
 import {
@@ -14,6 +17,7 @@ import {
   OWN_CALLS,
   OWN_MARK,
   RIVAL_CALLS,
+  RIVAL_DAY,
   RIVAL_MARK,
   RIVAL_PROJECT,
   SECRET_MARK,
@@ -219,6 +223,14 @@ const TABLES: Attacks = [
     "how many by USING",
     "SELECT 1 FROM system.tables JOIN (SELECT 8 AS total_rows) AS a USING (total_rows)",
   ],
+  [
+    "how many by a lambda with the name of a function",
+    "WITH x -> x AS count SELECT count(COLUMNS('^total_rows$')) FROM system.tables WHERE name = 'spans'",
+  ],
+  [
+    "how many by NATURAL JOIN",
+    "SELECT b.x FROM system.tables AS a NATURAL JOIN (SELECT toNullable(toUInt64(8)) AS total_rows, 8 AS x) AS b",
+  ],
   ["how many bytes of a column", "SELECT data_compressed_bytes FROM system.columns"],
   ["how many by IN", "SELECT (1, 2) IN system.tables"],
   ["where rows lie among others", "SELECT max(_part_offset) FROM spans"],
@@ -417,6 +429,48 @@ describe("an error that only a hidden row would give is not given by", () => {
     expect(own.text, "the trap works").toContain("Cannot parse string");
     const { status, text } = await attack(failsOn(RIVAL_MARK)(sql));
     expect(`${status} ${text}`).toMatch(/^200 /);
+  });
+
+  /**
+   * Tables with a column that has a dictionary (LowCardinality), which functions are evaluated on whole:
+   * `D(column)` fails when the dictionary has a value with the word.
+   */
+  test.each([
+    ["a table", "SELECT max(D(service_name)) FROM spans"],
+    ["its whole name", "SELECT max(D(spans.service_name)) FROM spanledger.spans"],
+    [
+      "its whole name in quotes",
+      'SELECT max(D(service_name)) FROM "spanledger"."spans" AS x FINAL',
+    ],
+    ["a condition", "SELECT count() FROM spans FINAL WHERE D(service_name) != ''"],
+    ["a row of its own", "SELECT D(service_name) FROM spans WHERE startsWith(user_id, 'zqshop')"],
+    ["a view", "SELECT max(D(service_name)) FROM calls"],
+    ["a view of the ledger", "SELECT D(service_name) FROM spanledger.ledger_spans"],
+    ["usage", "SELECT max(D(service_name)) FROM usage_day"],
+    ["a JOIN", "SELECT max(D(b.service_name)) FROM calls AS a, spanledger.spans AS b"],
+    ["IN", "SELECT 'x' IN (SELECT D(service_name) FROM spans)"],
+    [
+      "a CTE with its name",
+      "WITH spans AS (SELECT * FROM spanledger.spans) SELECT D(service_name) FROM spans",
+    ],
+    ["keys of a map", "SELECT arrayMap(k -> D(k), mapKeys(attributes)) FROM spans"],
+    ["keys of a map as a column", "SELECT arrayMap(k -> D(k), attributes.keys) FROM calls"],
+  ])("the dictionary of a column: %s", async (_name, sql) => {
+    const failsIn = (word: string) =>
+      sql.replaceAll(
+        /D\(([\w.]+)\)/g,
+        `toFixedString(replaceOne($1, '${word}', repeat('x', 100)), 60)`,
+      );
+    expect((await attack(failsIn(OWN_MARK))).text, "the trap works").toContain("String too long");
+    const { status, text } = await attack(failsIn(RIVAL_MARK));
+    expect(`${status} ${text}`).toMatch(/^200 /);
+  });
+
+  test.each(["intDiv", "modulo"])("the bounds of parts in the index: %s", async (name) => {
+    const divide = (day: string) =>
+      attack(`SELECT count() FROM spans WHERE ${name}(9, toDate(ts) - toDate('${day}')) > -10`);
+    expect((await divide("2026-11-21")).text, "the trap works").toContain("Division by zero");
+    expect(await divide(RIVAL_DAY)).toMatchObject({ status: 200, text: `${OWN_CALLS}\n` });
   });
 
   test("PREWHERE, which would run before our own filter, is refused", async () => {
@@ -627,6 +681,9 @@ const FORMS: Attacks = [
   ["a format that is none", "SELECT 1 FORMAT Nothing"],
   ["a format that tells how much was read", "SELECT 1 FORMAT JSONEachRowWithProgress"],
   ["a template", "SELECT 1 FORMAT Template"],
+  ["a refused aggregate named in a text", "SELECT arrayReduce('flameGraph', [[toUInt64(1)]])"],
+  ["the same with a computed name", "SELECT arrayReduce(concat('flame', 'Graph'), [[1]])"],
+  ["the same in ranges", "SELECT arrayReduceInRanges('aggThrow(1)', [(1, 1)], [1.])"],
   ["sleep", "SELECT sleep(3)"],
   ["sleep for each row", "SELECT sleepEachRow(1) FROM calls"],
   [
@@ -644,6 +701,11 @@ const FORMS: Attacks = [
 describe("what could break the checks or the engine is refused:", () => {
   test.each(FORMS)("%s", async (_name, sql) => {
     await expectRefused(sql, { param_x: "AggregateFunction(uniq, String)" });
+  });
+
+  test("an offered aggregate named in a text is answered", async () => {
+    const told = await attack("SELECT arrayReduce('quantileIf(0.5)', [1, 2], [1, 1])");
+    expect(told.text).toBe("1.5\n");
   });
 
   test("NUL in a parameter and in the name of one", async () => {
@@ -695,6 +757,22 @@ describe("what could break the checks or the engine is refused:", () => {
     const pairs = Array.from({ length: 9 }, (_, n) => `arrayJoin(range(100${n}))`).join(" + ");
     await expectRefused(`SELECT count() FROM (SELECT ${pairs})`);
     await expectRefused("SELECT 1 AS x ORDER BY x WITH FILL FROM 1 TO 100000000000");
+  });
+});
+
+describe("who does not take an answer", () => {
+  test("keeps the turn until the connection ends, so that answers in memory are as few as turns", async () => {
+    const sql = "SELECT repeat('x', 1000000) FROM (SELECT arrayJoin(range(50)))";
+    const socket = connect(Number(new URL(endpoint.url).port), "127.0.0.1");
+    socket.write(
+      `POST / HTTP/1.1\r\nhost: localhost\r\nx-clickhouse-key: ${endpoint.keys.shop}\r\n` +
+        `content-length: ${sql.length}\r\n\r\n${sql}`,
+    );
+    await once(socket, "readable");
+    await sleep(200);
+    expect(endpoint.turns.open).toBe(1);
+    socket.destroy();
+    await expect.poll(() => endpoint.turns.open).toBe(0);
   });
 });
 

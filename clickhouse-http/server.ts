@@ -18,7 +18,7 @@ import { ClickHouseError, refuse } from "./errors.ts";
 import { contentTypeOf } from "./formats.ts";
 import { listRefusedNames } from "./gate.ts";
 import { type Question, readQuestion, tooLarge } from "./question.ts";
-import { findVisible, type Visible } from "./tables.ts";
+import { findVisible } from "./tables.ts";
 
 /** What the endpoint works with. */
 export interface EndpointOptions {
@@ -41,6 +41,8 @@ export interface EndpointOptions {
 export const MAX_PROJECTS = 1_000;
 /** Longest a request may take to arrive, ms. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Longest that a client may take to take an answer, ms; then it is cut off. */
+const SEND_TIMEOUT_MS = 60_000;
 /** Connections at once at most; Grafana keeps a few. */
 const MAX_CONNECTIONS = 256;
 /** Answers below this are not worth compressing, bytes. */
@@ -97,8 +99,10 @@ async function respond(
     const body = await readBody(request, options.limits);
     const { database } = sources.catalog;
     const question = readQuestion(url, request.headers, body, { database, limits: options.limits });
-    const answer = await answerInTurn(question, visible, actor, response, options, sources);
-    await send(response, question, answer, performance.now() - begin_ms);
+    await answerInTurn(response, actor, options, async () => {
+      const answer = await answerQuestion(question, visible, sources);
+      await send(response, question, answer, performance.now() - begin_ms);
+    });
   } catch (error) {
     sendError(response, error, options.log);
   }
@@ -212,14 +216,13 @@ async function readBody(request: IncomingMessage, limits: ReaderLimits): Promise
   }
 }
 
+/** Runs and sends in a turn of the actor: an answer that is not taken is memory, so it keeps its turn. */
 async function answerInTurn(
-  question: Question,
-  visible: Visible,
-  actor: Actor,
   response: ServerResponse,
+  actor: Actor,
   { enter }: EndpointOptions,
-  sources: Sources,
-): Promise<Answer> {
+  answer: () => Promise<void>,
+): Promise<void> {
   // Who leaves while waiting is waited for no more. What runs runs on: the engine cannot be interrupted.
   const leave = new AbortController();
   response.once("close", () => leave.abort());
@@ -230,12 +233,13 @@ async function answerInTurn(
     throw refuse("TOO_MANY_SIMULTANEOUS_QUERIES", messageOf(error), 1);
   }
   try {
-    return await answerQuestion(question, visible, sources);
+    await answer();
   } finally {
     end();
   }
 }
 
+/** Sends an answer; resolves when it was taken, or nobody is there, or it took too long. */
 async function send(
   response: ServerResponse,
   question: Question,
@@ -265,6 +269,23 @@ async function send(
     "x-clickhouse-summary": JSON.stringify(summary),
   });
   response.end(body);
+  await taken(response);
+}
+
+/** Resolves when an answer was taken or its client has gone; who is too slow is cut off. */
+function taken(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      response.req.destroy();
+      resolve();
+    }, SEND_TIMEOUT_MS);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    if (response.closed) end();
+    else response.once("finish", end).once("close", end);
+  });
 }
 
 function sendError(response: ServerResponse, thrown: unknown, log: Log): void {
