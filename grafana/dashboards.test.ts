@@ -108,7 +108,7 @@ const SCENARIOS: readonly Scenario[] = [
         environment: ["production", "it's"],
         provider: ["openai", "(none)"],
         model: ["gpt-4o-mini", "it's"],
-        user: ["ann", "o'brien"],
+        user: ["ann", "o'brien", "CORP\\ann\\"],
         group_by: "user_id",
         ...valuesOf(spec, (kind, name, values) =>
           kind === "custom"

@@ -48,9 +48,16 @@ export function textSql(sql: string): string {
   return `if(${sql} = '', '${NONE}', toString(${sql}))`;
 }
 
-/** The condition that a text is one of those picked in a variable; holds when all are. */
+/**
+ * The condition that a text is one of those picked in a variable; holds when all are. Values come as
+ * parameters of a URL, encoded, and are decoded by the engine: `:singlequote` leaves backslashes as they are
+ * (`CORP\\ann` is a user), and one at the end of a value would end the text early. What stands before the
+ * first value is empty, which no shown text is.
+ */
 export function pickedSql(text: string, variable: string): string {
-  return `$__conditionalAll(${text} IN (\${${variable}:singlequote}), $${variable})`;
+  const values = `splitByRegexp('&?var-${variable}=', '\${${variable}:queryparam}')`;
+  const decoded = `arrayMap(value -> decodeURLComponent(value), ${values})`;
+  return `$__conditionalAll(has(${decoded}, ${text}), $${variable})`;
 }
 
 /**
@@ -61,8 +68,11 @@ export function textBoxSql(variable: string): string {
   return `decodeURLComponent('\${${variable}:percentencode}')`;
 }
 
-/** The condition of the variable `project` on the column `project_id`. */
-export const PROJECT_SQL = pickedSql("project_id", "project");
+/**
+ * The condition of the variable `project` on the column `project_id`. A list, because the tables are ordered
+ * by it; ids of projects have neither quotes nor backslashes.
+ */
+export const PROJECT_SQL = "$__conditionalAll(project_id IN (${project:singlequote}), $project)";
 
 /** The condition of one of the filters on a table that has its dimension. */
 export function filterSql(name: FilterName): string {

@@ -124,14 +124,11 @@ describe.each(BUILT)("%s", (file, dashboard) => {
 
   test("puts variables into SQL as quoted texts only, and knows every one", () => {
     for (const sql of statementsOf(dashboard)) {
-      const bare = sql.replaceAll(
-        /\$__conditionalAll\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)/g,
-        (call) =>
-          call.replace(/,\s*\$(\w+)\)$/, (_match, name: string) => {
-            expect(names, sql).toContain(name);
-            return ")";
-          }),
-      );
+      // The second argument of a condition is the variable itself, bare.
+      const bare = sql.replaceAll(/,\s*\$(?!__)(\w+)\)/g, (_match, name: string) => {
+        expect(names, sql).toContain(name);
+        return ")";
+      });
       for (const [whole, plain, braced, format] of bare.matchAll(
         /\$(\w+)|\$\{(\w+)(?::(\w+))?\}/g,
       )) {
@@ -140,9 +137,14 @@ describe.each(BUILT)("%s", (file, dashboard) => {
         expect(names, `${whole} in ${sql}`).toContain(name);
         // A text box comes encoded and is decoded by the engine: nothing in it ends the text.
         const is_encoded = sql.includes(`decodeURLComponent('\${${name}:percentencode}')`);
-        expect(format, `${whole} in ${sql}`).toBe(
-          is_encoded && format === "percentencode" ? "percentencode" : "singlequote",
-        );
+        const is_split = sql.includes(`splitByRegexp('&?var-${name}=', '\${${name}:queryparam}')`);
+        const wanted =
+          is_encoded && format === "percentencode"
+            ? "percentencode"
+            : is_split && format === "queryparam"
+              ? "queryparam"
+              : "singlequote";
+        expect(format, `${whole} in ${sql}`).toBe(wanted);
       }
     }
   });

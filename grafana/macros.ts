@@ -64,17 +64,22 @@ function expandConditional(sql: string, values: VariableValues): string {
   return text;
 }
 
+/** Grafana's own stricter variant of encoding, which leaves no quote and no bracket. */
+function encodeStrictly(text: string): string {
+  return encodeURIComponent(text).replaceAll(
+    /[!'()*]/g,
+    (letter) => `%${letter.charCodeAt(0).toString(16)}`,
+  );
+}
+
 /** The formats of a variable that a statement may ask for; texts are quoted for SQL. */
-const FORMATS: Readonly<Record<string, (texts: readonly string[]) => string>> = {
+const FORMATS: Readonly<Record<string, (texts: readonly string[], name: string) => string>> = {
   singlequote: (texts) => texts.map((text) => `'${text.replaceAll("'", "\\'")}'`).join(","),
   raw: (texts) => texts.join(","),
   text: (texts) => texts.join(" + "),
-  // Grafana's own stricter variant, which leaves no quote and no bracket.
   percentencode: (texts) =>
-    encodeURIComponent(texts.length > 1 ? `{${texts.join(",")}}` : (texts[0] ?? "")).replaceAll(
-      /[!'()*]/g,
-      (letter) => `%${letter.charCodeAt(0).toString(16)}`,
-    ),
+    encodeStrictly(texts.length > 1 ? `{${texts.join(",")}}` : (texts[0] ?? "")),
+  queryparam: (texts, name) => texts.map((text) => `var-${name}=${encodeStrictly(text)}`).join("&"),
 };
 
 /** Values of variables in their places; one without a format stands in quotes without escapes. */
@@ -87,7 +92,7 @@ function expandVariables(sql: string, values: VariableValues): string {
       if (value === undefined) return whole;
       const texts = typeof value === "string" ? [value] : value;
       if (format === undefined) return typeof value === "string" ? value : `'${texts.join("','")}'`;
-      return FORMATS[format]?.(texts) ?? whole;
+      return FORMATS[format]?.(texts, bare ?? braced ?? "") ?? whole;
     },
   );
 }

@@ -516,7 +516,7 @@ describe("two computers at once", () => {
     const { engine } = test_engine;
     const one = makeRecompute(engine, clock);
     const two = makeRecompute(engine, clock);
-    for (let sequence = 1; sequence <= 5; sequence += 1) {
+    for (let sequence = 1; sequence <= 3; sequence += 1) {
       clock.now_ms += random.pick([1, 15_000]);
       const spans = nextDelivery(random, model);
       model.deliver(spans);
@@ -549,7 +549,7 @@ describe("two that write at once", () => {
     let tellBegun: () => void = () => {};
     const begun = new Promise<void>((resolve) => (tellBegun = resolve));
     const slow = changeRecompute(engine, async (_of, sql, _params, run) => {
-      const running = run(sql.replace("{ver:UInt64},", "{ver:UInt64} + toUInt64(sleep(2)),"));
+      const running = run(sql.replace("{ver:UInt64},", "{ver:UInt64} + toUInt64(sleep(3)),"));
       await new Promise((resolve) => setTimeout(resolve, 300));
       tellBegun();
       await running;
@@ -585,12 +585,19 @@ describe("two that write at once", () => {
     return new Lease(test_engine.engine, { token, ttl_ms: 120_000, reserve_ms: 10_000, now_ms });
   }
 
-  test("leave what is wrong for ever when nothing keeps them apart: what the lease is for", async () => {
-    const { model, first, second } = await overtake([undefined, undefined]);
-    await second.drain();
-    await first.drain();
-    await expect(checkTables(model)).rejects.toThrow("usage_15m_rollup");
-  });
+  // The second has three seconds to be quicker: a machine may be too busy for that once.
+  test(
+    "leave what is wrong for ever when nothing keeps them apart: what the lease is for",
+    {
+      retry: 2,
+    },
+    async () => {
+      const { model, first, second } = await overtake([undefined, undefined]);
+      await second.drain();
+      await first.drain();
+      await expect(checkTables(model)).rejects.toThrow("usage_15m_rollup");
+    },
+  );
 
   test("are kept apart by the lease: the second waits, and both tables and views are right", async () => {
     const leases = [makeLease(), makeLease()];
