@@ -10,7 +10,7 @@ import type { MeasureValues } from "../schemas/api-usage.ts";
 import type { MeasureName } from "../schemas/measures.ts";
 import { formatUsd, parseUsd } from "../schemas/units.ts";
 import { type DayAmount, type Forecast, forecastWindow, SHAPE_DAYS } from "./forecast.ts";
-import { type AskUsage, makeQuestion, type UsageSums } from "./usage.ts";
+import { type AskUsage, makeQuestion, type Subject, type UsageSums } from "./usage.ts";
 import { daysBetween, daysEarlier, type Window, windowOf } from "./windows.ts";
 
 interface UnitReader {
@@ -58,10 +58,13 @@ export interface BudgetStanding {
   readonly coverage: Coverage;
 }
 
+/** What of a budget decides how it stands. */
+export type Measured = Subject & Pick<Budget, "unit" | "amount">;
+
 /** Asks how a budget stands; the forecast only when it is wanted and the window is the one of now. */
 export async function measureBudget(
   ask: AskUsage,
-  budget: Budget,
+  budget: Measured,
   window: Window,
   now_ms: number,
   wants_forecast: boolean,
@@ -87,7 +90,7 @@ export async function measureBudget(
 /** The whole days before today: those of the window, and as many before as a forecast looks at. */
 async function readDays(
   ask: AskUsage,
-  budget: Budget,
+  budget: Measured,
   window: Window,
   now_ms: number,
 ): Promise<DayAmount[]> {

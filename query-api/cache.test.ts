@@ -121,11 +121,11 @@ test("the order of parameters does not matter, that of values of one does", () =
   expect(target("a=1%26b%3D2")).not.toBe(target("a=1&b=2"));
 });
 
-test("an answer up to now is of its minute, one with an end of any", async () => {
+test("an answer up to now is of its minute, of a range that is over of any", async () => {
   const asker = new Asker();
   for (const [path, computed] of [
     ["/v1/usage", 2],
-    [`/v1/usage?${RANGE}`, 1],
+    ["/v1/usage?from=2026-11-01&to=2026-11-15", 1],
   ] as const) {
     asker.now_ms = Math.ceil(asker.now_ms / 60_000) * 60_000;
     asker.computed = 0;
@@ -137,6 +137,22 @@ test("an answer up to now is of its minute, one with an end of any", async () =>
     await asker.ask("alpha", path);
     expect(asker.computed).toBe(computed);
   }
+});
+
+test("an answer of a range that goes on is of its quarter of an hour, until the range is over", async () => {
+  const asker = new Asker();
+  const end = "2026-11-21T12:00:00Z";
+  const asked = async (time: string) => {
+    asker.now_ms = Date.parse(time);
+    asker.computed = 0;
+    await asker.ask("alpha", `/v1/usage?from=2026-11-01&to=${end}&compare=previous`);
+    return asker.computed;
+  };
+  expect(await asked("2026-11-21T10:00:00Z")).toBe(1);
+  expect(await asked("2026-11-21T10:14:59Z")).toBe(0);
+  expect(await asked("2026-11-21T10:15:00Z")).toBe(1);
+  expect(await asked(end)).toBe(1);
+  expect(await asked("2026-11-22T10:15:00Z")).toBe(0);
 });
 
 test("kept bytes stay below the limit, the least used go first, and none are kept without room", async () => {

@@ -20,6 +20,11 @@ const ENTRY_OVERHEAD_BYTES = 512;
 const MAX_KEY_LENGTH = 16 * 1024;
 /** Without an end of its range an answer is of the minute it was asked in, ms: as `endOfMinute` has it. */
 const CLOCK_STEP_MS = 60_000;
+/** With an end that may lie ahead it is of the quarter of an hour: as `endOfQuarter` has it. */
+const AHEAD_STEP_MS = 15 * CLOCK_STEP_MS;
+/** An end may be a date, which begins up to this long after its midnight in UTC, ms. */
+const MAX_OFFSET_MS = 86_400_000;
+const DATE_LENGTH = "2026-11-21".length;
 /** Entity tags looked at in one header: more is no question of an honest client. */
 const MAX_ENTITY_TAGS = 32;
 
@@ -35,7 +40,7 @@ export interface Question {
   readonly target: string;
   /** The Accept header: it decides the media type. */
   readonly accept: string;
-  /** The minute, for an answer that depends on the clock; 0 for others. */
+  /** The minute or quarter of an hour of an answer that depends on the clock, Unix ms; 0 for others. */
   readonly moment: number;
 }
 
@@ -170,10 +175,18 @@ export function hasTag(header: string | null, tag: string): boolean {
   return header.split(",", MAX_ENTITY_TAGS).some((one) => opaque(one) === opaque(tag));
 }
 
+/** When an answer is of, as far as it depends on the clock. */
+function momentOf(to: string | null, now_ms: number): number {
+  if (to === null) return now_ms - (now_ms % CLOCK_STEP_MS);
+  const latest_ms = Date.parse(to) + (to.length === DATE_LENGTH ? MAX_OFFSET_MS : 0);
+  return latest_ms <= now_ms ? 0 : now_ms - (now_ms % AHEAD_STEP_MS);
+}
+
 /**
- * What decides an answer. A range that ends at an instant does not depend on the clock; everything else
- * may, and is of its minute: the default end of a range is the end of the minute that is. A route whose
- * answer looks closer at the clock must not be marked.
+ * What decides an answer. A range that lies in the past does not depend on the clock. One that goes on
+ * does where it is compared, by the quarter of an hour; without an end it is of its minute: the default
+ * end of a range is the end of the minute that is. A route whose answer looks closer at the clock must
+ * not be marked.
  */
 export function questionOf({ project_id, url, raw, now_ms }: AskedRequest): Question {
   const parsed = new URL(url);
@@ -181,7 +194,7 @@ export function questionOf({ project_id, url, raw, now_ms }: AskedRequest): Ques
     project_id,
     target: canonicalTarget(parsed),
     accept: raw.headers.get("accept") ?? "",
-    moment: parsed.searchParams.has("to") ? 0 : Math.floor(now_ms / CLOCK_STEP_MS),
+    moment: momentOf(parsed.searchParams.get("to"), now_ms),
   };
 }
 

@@ -57,7 +57,7 @@ export function fingerprintOf(
     tags(question.excluded_tags),
     question.order_by ?? null,
     question.top ?? null,
-    question.compare ?? null,
+    question.compare?.to ?? null,
   ]);
 }
 

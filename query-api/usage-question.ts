@@ -53,6 +53,13 @@ export interface RowPosition {
   readonly keys: readonly string[];
 }
 
+/** What rows are held against: see `findBefore` (query-api/period.ts). */
+export interface Comparison {
+  readonly to: "previous";
+  /** The clock: of a range that goes on, only what has passed is held against the period before. */
+  readonly now_ms: number;
+}
+
 export interface UsageQuestion {
   readonly project_id: string;
   /** Unix ms; `from` inclusive, `to` exclusive. */
@@ -73,7 +80,7 @@ export interface UsageQuestion {
   readonly order_by?: MeasureName;
   /** Keeps this many groups, ranked over the whole range, and adds up the others in a row a step. */
   readonly top?: number;
-  readonly compare?: "previous";
+  readonly compare?: Comparison;
   /** The last row of the page before. */
   readonly after?: RowPosition;
 }

@@ -205,14 +205,14 @@ type SeriesQuestion = Omit<SetsQuestion, "sets" | "interval"> & {
 };
 type RangeBefore = { readonly from_ms: number; readonly to_ms: number };
 
-/** Whether the steps of both ranges are those of one reading. */
+/** Whether the steps of both ranges, and of what lies between, are those of one reading. */
 function haveSteps({ from_ms, interval, tz }: SeriesQuestion, before: RangeBefore): boolean {
-  return before.to_ms === from_ms && startOfStep(from_ms, interval, tz) === from_ms;
+  return before.to_ms <= from_ms && startOfStep(from_ms, interval, tz) === from_ms;
 }
 
 /**
  * A series and its totals. Where the range begins with a step, one reading answers for the range before
- * it too.
+ * it too; when that one ends within a step, a small statement for the part of it.
  */
 export async function askSeries(
   reader: UsageReader,
@@ -222,8 +222,11 @@ export async function askSeries(
   const sets = [TIME];
   if (haveSteps(question, before)) {
     const both = { ...question, sets, from_ms: before.from_ms, limit: 2 * question.limit };
-    const [rows = []] = await askSets(reader, both);
-    return splitSteps(rows, question.from_ms);
+    const [[rows = []], cut] = await Promise.all([
+      askSets(reader, both),
+      askCut(reader, question, before),
+    ]);
+    return splitSteps(rows, question.from_ms, cut);
   }
   const [[steps = []], [total]] = await Promise.all([
     askSets(reader, { ...question, sets }),
@@ -232,10 +235,30 @@ export async function askSeries(
   return { total: addAll(steps), before: totalOf(total), steps };
 }
 
-function splitSteps(rows: readonly SetRow[], from_ms: number): Series {
-  const earlier = rows.filter(({ time }) => Date.parse(time) < from_ms);
+/** How far the whole steps of the range before go, Unix ms, and what is in the part of one after them. */
+interface Cut {
+  readonly end_ms: number;
+  readonly rows: readonly SetRow[];
+}
+
+async function askCut(
+  reader: UsageReader,
+  question: SeriesQuestion,
+  before: RangeBefore,
+): Promise<Cut> {
+  const { interval, tz } = question;
+  const end_ms = startOfStep(before.to_ms, interval, tz);
+  const from_ms = Math.max(end_ms, before.from_ms);
+  if (from_ms >= before.to_ms) return { end_ms, rows: [] };
+  const part = { ...question, from_ms, to_ms: before.to_ms, sets: [[]], limit: 1 };
+  const [rows = []] = await askSets(reader, { ...part, interval: "none" });
+  return { end_ms, rows };
+}
+
+function splitSteps(rows: readonly SetRow[], from_ms: number, cut: Cut): Series {
+  const earlier = rows.filter(({ time }) => Date.parse(time) < cut.end_ms);
   const steps = rows.filter(({ time }) => Date.parse(time) >= from_ms);
-  return { total: addAll(steps), before: addAll(earlier), steps };
+  return { total: addAll(steps), before: addAll([...earlier, ...cut.rows]), steps };
 }
 
 /** What is summed in the groups beside a series. */
@@ -261,14 +284,17 @@ export async function askSeriesAndSets(
   const has_days =
     tz === "UTC" && (interval === "day" || interval === "week" || interval === "month");
   if (has_days && haveSteps(question, before)) {
-    const [rows = [], ...found] = await askSets(reader, {
-      ...question,
-      sets: [TIME, ...groups.sets],
-      from_ms: before.from_ms,
-      steps_until_ms: from_ms,
-      limit: groups.limit,
-    });
-    return { series: splitSteps(rows, from_ms), groups: found };
+    const [[rows = [], ...found], cut] = await Promise.all([
+      askSets(reader, {
+        ...question,
+        sets: [TIME, ...groups.sets],
+        from_ms: before.from_ms,
+        steps_until_ms: from_ms,
+        limit: groups.limit,
+      }),
+      askCut(reader, question, before),
+    ]);
+    return { series: splitSteps(rows, from_ms, cut), groups: found };
   }
   const [series, found] = await Promise.all([
     askSeries(reader, question, before),

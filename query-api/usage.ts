@@ -7,10 +7,12 @@
 import type { Coverage, MeasureValues, UsageRow } from "../schemas/api-usage.ts";
 import { NO_SUCH_ZONE } from "../schemas/api-parts.ts";
 import { PermanentError } from "../schemas/errors.ts";
-import { previousShift, shiftBack, startOfStep } from "./calendar.ts";
+import { startOfStep } from "./calendar.ts";
 import { ApiError } from "./errors.ts";
 import { coverageOf, isDistinct, readMeasures, type SumRow, Sums } from "./measures.ts";
-import type { RowPosition, UsageQuestion, UsageReader } from "./usage-question.ts";
+import { findBefore } from "./period.ts";
+import type { TimeRange } from "./request.ts";
+import type { Comparison, RowPosition, UsageQuestion, UsageReader } from "./usage-question.ts";
 import { type CompileOptions, compileUsage, rankOf, rowKeyOf } from "./usage-sql.ts";
 
 export type { UsageQuestion, UsageReader, UsageTables } from "./usage-question.ts";
@@ -32,7 +34,7 @@ export interface UsageResult {
   /** Groups that `top` kept apart, by their keys; null without it. */
   readonly top_groups: readonly (readonly string[])[] | null;
   /** The period before, Unix ms, with `compare`. */
-  readonly previous?: Period;
+  readonly previous?: TimeRange;
 }
 
 /** ClickHouse's code for a time zone that its database does not have (BAD_ARGUMENTS). */
@@ -129,28 +131,17 @@ async function sumAll(reader: UsageReader, question: UsageQuestion): Promise<Sum
   return sumOf(rows.map(({ columns }) => columns));
 }
 
-interface Period {
-  /** Unix ms; `from` inclusive, `to` exclusive. */
-  readonly from_ms: number;
-  readonly to_ms: number;
-}
-
 /** The period before, and the way back from an instant to the one that is held against it. */
-function findPrevious(question: UsageQuestion): {
-  range: Period;
-  back: (time_ms: number) => number;
-} {
-  const { interval, tz } = question;
-  const shift = previousShift(question, interval, tz);
-  const back = (time_ms: number) => Math.max(0, shiftBack(time_ms, shift, tz));
-  return { range: { from_ms: back(question.from_ms), to_ms: back(question.to_ms) }, back };
+function findPrevious(question: UsageQuestion, { now_ms }: Comparison) {
+  const { from_ms, to_ms, interval, tz } = question;
+  return findBefore({ from_ms, to_ms }, interval, tz, now_ms);
 }
 
 /** The range of a question, and the period before where it is compared with that. */
-export function periodsOf(question: UsageQuestion): Period & { readonly previous?: Period } {
+export function periodsOf(question: UsageQuestion): TimeRange & { readonly previous?: TimeRange } {
   const { from_ms, to_ms, compare } = question;
   if (compare === undefined) return { from_ms, to_ms };
-  return { from_ms, to_ms, previous: findPrevious(question).range };
+  return { from_ms, to_ms, previous: findPrevious(question, compare).range };
 }
 
 /** The sums of the period before, one for each row of the page, and of all. */
@@ -162,11 +153,11 @@ async function readPrevious(
 ): Promise<{
   rows: (Sums | null)[];
   totals: Sums;
-  range: Period;
+  range: TimeRange;
 } | null> {
-  if (question.compare === undefined) return null;
-  const { interval, tz } = question;
-  const { range, back } = findPrevious(question);
+  const { interval, tz, compare } = question;
+  if (compare === undefined) return null;
+  const { range, back } = findPrevious(question, compare);
   const { after: _page, ...whole } = { ...question, ...range };
   // A range of the first days of 1970 has none before it.
   if (range.from_ms >= range.to_ms) {

@@ -117,7 +117,9 @@ export function can(actor: Actor, action: Action, object: AccessObject): Verdict
   const permission: Permission = ACTIONS[action];
   // Said first: that there is an installation is no secret, and nothing is told of the object.
   if (permission.is_operators === true && actor.kind !== "operator") {
-    return refuse(`Only the operator of the installation may do this (${action}).`);
+    return refuse(
+      `Only the operator of the installation may do this (${action}): with the key that SPANLEDGER_API_KEY sets.`,
+    );
   }
   if (!isWithin(actor, object)) {
     return { is_allowed: false, is_visible: false, reason: "There is no such thing here." };

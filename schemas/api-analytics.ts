@@ -80,7 +80,9 @@ export const DashboardAnswer = z.object({
   totals: Summary,
   previous: z
     .object({ from: instantText, to: instantText, totals: Summary })
-    .describe("The range of the same length just before"),
+    .describe(
+      "The range of the same length just before; of a range that goes on, as much as has passed of it, and of the period before when it is a day, week or month of `tz`",
+    ),
   change: Change,
   series: z.array(Part.extend({ time: instantText })).describe("Steps without calls are left out"),
   providers: z.array(Part.extend({ provider: name })),
@@ -126,7 +128,9 @@ const costParts = {
   totals: Costs,
   previous: z
     .object({ from: instantText, to: instantText, totals: Costs })
-    .describe("The same length of time just before, or of the period before"),
+    .describe(
+      "As `previous` of the dashboard: the same length of time just before, or of the period before",
+    ),
   change: Change,
   series: z.array(z.object({ time: instantText, calls: count, cost_usd: usd, coverage: Coverage })),
   groups: z
@@ -157,13 +161,14 @@ export const CostsOfPeriodAnswer = z.object({
   previous_period: z
     .object({ from: instantText, to: instantText, totals: Costs })
     .describe("The whole period before"),
-  projection: z
+  forecast: z
     .object({
-      cost_usd: usd.describe("Of the whole period; null when it cannot be told"),
+      cost_usd: usd.describe("Of the whole period; null when it cannot be told, or is over"),
       reason: z.string().nullable().describe("Why it is null"),
+      known_days: count.describe("Whole days with data that it rests on"),
       assumptions,
     })
-    .describe("What the period will have cost at the pace so far"),
+    .describe("What the period will have cost: as `GET /v1/budgets` forecasts it for these calls"),
 });
 export type CostsOfPeriodAnswer = z.infer<typeof CostsOfPeriodAnswer>;
 

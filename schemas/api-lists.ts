@@ -117,8 +117,10 @@ export const ErrorsAnswer = z.object({
         "The message of the error with ids, numbers and quoted parts taken out; null unless content is captured",
       ),
       calls: count,
-      calls_before: count.describe("In the range of the same length just before"),
-      is_new: z.boolean().describe("true when there were none in the range before"),
+      calls_before: count.describe("In the range `previous`"),
+      is_new: z
+        .boolean()
+        .describe("true when there were none since `previous.from`, before the range"),
       first_seen: instantText.describe("Within the range"),
       last_seen: instantText.describe("Within the range"),
       users: count.describe("Different users; calls that name none are left out"),

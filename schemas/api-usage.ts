@@ -153,7 +153,7 @@ export const UsageQuery = z.strictObject({
   compare: oneOf(["previous"])
     .optional()
     .describe(
-      "Gives each row, and the totals, the measures of the period before as `previous`: of the same length, with the interval day, week or month of as many of them",
+      "Gives each row, and the totals, the measures of the period before as `previous`: of the same length, with the interval day, week or month of as many of them. Of a range that goes on, only as much of it as has passed, up to the end of the quarter of an hour; and when it is a day, week or month of `tz`, that part of the one before",
     ),
   limit: wholeNumber(1, MAX_USAGE_ROWS)
     .optional()

@@ -145,7 +145,7 @@ export const DIMENSION_ALIASES: Readonly<Record<string, DimensionName>> = {
   key: "key_id",
 };
 
-/** The dimensions that the list of calls can be filtered by. */
+/** The dimensions that calls and traces can be filtered by; the list of calls has its own `status`. */
 export const CALL_FILTER_NAMES = [
   "model",
   "request_model",
@@ -158,6 +158,11 @@ export const CALL_FILTER_NAMES = [
   "agent_name",
   "user_id",
   "session_id",
+  "error_type",
+  "finish_reason",
+  "service_tier",
+  "streaming",
+  "key_id",
 ] as const satisfies readonly DimensionName[];
 export type CallFilterName = (typeof CALL_FILTER_NAMES)[number];
 

@@ -1,4 +1,5 @@
--- Kinds of errors of a range and how many of each the range before had. A kind is what its fingerprint is
+-- Kinds of errors of a range, how many of each the range before had (it may end earlier than this one
+-- begins), and whether any came since that one began. A kind is what its fingerprint is
 -- made of; messages are taken with what differs from call to call taken out. Times as Unix ns.
 WITH toDateTime64({from_s:Decimal(18, 3)}, 9, 'UTC') AS bound
 SELECT
@@ -22,7 +23,8 @@ SELECT
     1, 300
   ) AS message,
   countIf(call.ts >= bound) AS calls,
-  countIf(call.ts < bound) AS calls_before,
+  countIf(call.ts < bound AND call.ts < toDateTime64({before_to_s:Decimal(18, 3)}, 9, 'UTC')) AS calls_before,
+  max(call.ts < bound) AS is_known,
   minIf(toUnixTimestamp64Nano(call.ts), call.ts >= bound) AS first_ns,
   maxIf(toUnixTimestamp64Nano(call.ts), call.ts >= bound) AS last_ns,
   uniqExactIf(call.user_id, call.ts >= bound AND call.user_id != '') AS users,

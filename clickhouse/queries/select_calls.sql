@@ -62,6 +62,11 @@ WHERE project_id = {project_id:String}
   AND (empty({agent_name:Array(String)}) OR calls.agent_name IN {agent_name:Array(String)})
   AND (empty({user_id:Array(String)}) OR calls.user_id IN {user_id:Array(String)})
   AND (empty({session_id:Array(String)}) OR calls.session_id IN {session_id:Array(String)})
+  AND (empty({error_type:Array(String)}) OR calls.error_type IN {error_type:Array(String)})
+  AND (empty({finish_reason:Array(String)}) OR calls.finish_reason IN {finish_reason:Array(String)})
+  AND (empty({service_tier:Array(String)}) OR calls.service_tier IN {service_tier:Array(String)})
+  AND (empty({streaming:Array(String)}) OR transform(toString(calls.streaming), ['yes', 'no'], ['true', 'false'], '') IN {streaming:Array(String)})
+  AND (empty({key_id:Array(String)}) OR calls.key_id IN {key_id:Array(String)})
   AND ({status:String} = '' OR ({status:String} = 'error') = (calls.status = 'error'))
   AND ({trace_id:String} = '' OR calls.trace_id = unhex({trace_id:String}))
   AND (

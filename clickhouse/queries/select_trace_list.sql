@@ -64,6 +64,11 @@ FROM
       AND (empty({agent_name:Array(String)}) OR span.agent_name IN {agent_name:Array(String)})
       AND (empty({user_id:Array(String)}) OR span.user_id IN {user_id:Array(String)})
       AND (empty({session_id:Array(String)}) OR span.session_id IN {session_id:Array(String)})
+      AND (empty({error_type:Array(String)}) OR span.error_type IN {error_type:Array(String)})
+      AND (empty({finish_reason:Array(String)}) OR span.finish_reason IN {finish_reason:Array(String)})
+      AND (empty({service_tier:Array(String)}) OR span.service_tier IN {service_tier:Array(String)})
+      AND (empty({streaming:Array(String)}) OR transform(toString(span.streaming), ['yes', 'no'], ['true', 'false'], '') IN {streaming:Array(String)})
+      AND (empty({key_id:Array(String)}) OR span.key_id IN {key_id:Array(String)})
       AND arrayAll((key, allowed) -> has(allowed, span.tags[key]) AND mapContains(span.tags, key), {tag_keys:Array(String)}, {tag_values:Array(Array(String))})
     ) AS is_asked
   SELECT

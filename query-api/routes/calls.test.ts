@@ -200,13 +200,23 @@ test("a page has as many calls as asked for, 100 by default, and the last no cur
   expect(less.next_cursor).not.toBeNull();
 });
 
+/** Every second value that calls of the project have. */
+function someValues(name: DimensionName): string[] {
+  const spans = model.calls().filter((span) => span.project_id === "alpha" && inRange(span));
+  const values = new Set(spans.map((span) => dimensionOf(span, name)));
+  return [...values].toSorted().filter((_value, index) => index % 2 === 1);
+}
+
 test("each filter selects the calls of exactly its values", async () => {
   const odd = ODD_TEXTS.slice(0, 7);
   const filters: [DimensionName, string[]][] = [
     ...CALL_FILTER_NAMES.map((name): [DimensionName, string[]] => [
       name,
-      [...odd, "user-1", "chat"],
+      [...odd, "user-1", "chat", ...someValues(name)],
     ]),
+    ...["error_type", "finish_reason", "service_tier", "streaming"].map(
+      (name): [DimensionName, string[]] => [name as DimensionName, [""]],
+    ),
     ...odd.map((text): [DimensionName, string[]] => ["user_id", [text]]),
   ];
   for (const [name, values] of filters) {

@@ -240,6 +240,15 @@ const FILTERS: readonly (readonly [string, (truth: Truth) => boolean])[] = [
     "provider=openai&user_id=user-3",
     ({ calls }) => calls.some((span) => span.provider === "openai" && span.user_id === "user-3"),
   ],
+  ["error_type=x", ({ calls }) => calls.some(({ error_type }) => error_type === "x")],
+  [
+    "streaming=true&service_tier=batch&finish_reason=stop",
+    ({ calls }) =>
+      calls.some(
+        ({ streaming, service_tier, finish_reason }) =>
+          streaming === true && service_tier === "batch" && finish_reason === "stop",
+      ),
+  ],
   ["service_name=it%27s", ({ calls }) => calls.some((span) => span.service_name === "it's")],
   ["tag.team=search", ({ calls }) => calls.some(isOfTeam("search"))],
   [

@@ -229,7 +229,8 @@ describe("the period before", () => {
     const { rows, totals, previous } = await ask(
       "from=2026-10-01&to=2026-10-28&group_by=model&interval=month&measures=calls,cost_usd&compare=previous",
     );
-    expect(previous).toEqual({ from: "2026-09-01T00:00:00.000Z", to: "2026-09-28T00:00:00.000Z" });
+    // Of the 27th, which goes on, as much as has passed: up to the end of the quarter of an hour.
+    expect(previous).toEqual({ from: "2026-09-01T00:00:00.000Z", to: "2026-09-27T10:30:00.000Z" });
     expect(rows.map((row) => [row.model, row.cost_usd, row.previous?.cost_usd ?? null])).toEqual([
       ["a", "4.01", "0.1"],
       ["b", "2", "5"],

@@ -45,7 +45,7 @@ export function readUsageQuestion(
     limit: query.limit ?? DEFAULT_LIMIT,
     ...(query.order_by === undefined ? {} : { order_by: query.order_by }),
     ...(query.top === undefined ? {} : { top: query.top }),
-    ...(query.compare === undefined ? {} : { compare: query.compare }),
+    ...(query.compare === undefined ? {} : { compare: { to: query.compare, now_ms } }),
   };
   if (query.cursor === undefined) return { ...asked, ...resolveRangeIn(query, tz, now_ms) };
   const cursor = readUsageCursor(query.cursor);

@@ -14,9 +14,12 @@ import {
   ProvidersAnswer,
   SUMMARY_MEASURES,
 } from "../../../schemas/api-analytics.ts";
+import { makeOperator } from "../../../schemas/access.ts";
+import { BudgetAnswer } from "../../../schemas/alerting.ts";
 import { UsageAnswer } from "../../../schemas/api-usage.ts";
 import type { Span } from "../../../schemas/span.ts";
 import type { MeasureName } from "../../../schemas/usage.ts";
+import { readStrictly } from "../../../test/support/api.ts";
 import { byClass, idBytes, makeSpan } from "../../../test/support/span.ts";
 import {
   callCost,
@@ -39,8 +42,20 @@ const BEFORE_MS = FROM_MS - (END_MS - FROM_MS);
 
 let ledger: AnalyticsTest;
 
+/** Keys `key-<project>` of those projects, which may make budgets. */
+function identifyProject(headers: Readonly<Record<string, string>>) {
+  const project_id = (headers["x-api-key"] ?? "").replace("key-", "");
+  const actor = {
+    ...makeOperator(`key-${project_id}`),
+    kind: "key" as const,
+    organization_id: project_id,
+    project_id,
+  };
+  return { actor, expires_at_ms: null };
+}
+
 beforeAll(async () => {
-  ledger = await openAnalytics(11, 400);
+  ledger = await openAnalytics(11, 400, { authenticate: identifyProject });
   await computeRollups(ledger);
 });
 afterAll(() => ledger.close());
@@ -155,6 +170,90 @@ describe("the dashboard", () => {
     expect({ ...one, interval: "hour", series: [] }).toEqual({ ...parts, series: [] });
   });
 
+  test.each([
+    [
+      "month",
+      "UTC",
+      "day",
+      "2026-10-01",
+      "2026-11-01",
+      "2026-09-01T00:00:00Z 2026-09-23T14:45:00Z",
+    ],
+    [
+      "month",
+      "UTC",
+      "month",
+      "2026-10-01",
+      "2026-11-01",
+      "2026-09-01T00:00:00Z 2026-09-23T14:45:00Z",
+    ],
+    [
+      "month",
+      "America/New_York",
+      "day",
+      "2026-10-01",
+      "2026-11-01",
+      "2026-09-01T04:00:00Z 2026-09-23T14:45:00Z",
+    ],
+    [
+      "month",
+      "UTC",
+      "week",
+      "2026-10-01",
+      "2026-11-01",
+      "2026-09-01T00:00:00Z 2026-09-23T14:45:00Z",
+    ],
+    [
+      "30 days",
+      "UTC",
+      "hour",
+      "2026-09-24",
+      "2026-10-24",
+      "2026-08-25T00:00:00Z 2026-09-23T14:45:00Z",
+    ],
+    [
+      "30 days",
+      "UTC",
+      "day",
+      "2026-09-24",
+      "2026-10-24",
+      "2026-08-25T00:00:00Z 2026-09-23T14:45:00Z",
+    ],
+    [
+      "29 days",
+      "UTC",
+      "day",
+      "2026-09-25",
+      "2026-10-24",
+      "2026-08-27T00:00:00Z 2026-09-24T14:45:00Z",
+    ],
+    [
+      "29 days",
+      "Asia/Kathmandu",
+      "day",
+      "2026-09-25",
+      "2026-10-24",
+      "2026-08-26T18:15:00Z 2026-09-24T14:45:00Z",
+    ],
+  ])(
+    "of %s that go on in %s, by the %s, holds against them what has passed",
+    async (_what, tz, interval, from, to, before) => {
+      const path = `/v1/analytics/dashboard?from=${from}&to=${to}&tz=${tz}&interval=${interval}`;
+      const answer = await ledger.read(DashboardAnswer, path);
+      const { previous } = answer;
+      expect(`${previous.from} ${previous.to}`.replaceAll(".000", "")).toBe(before);
+      const [from_ms = 0, to_ms = 0] = before.split(" ").map((text) => Date.parse(text));
+      const calls = ledger.calls("alpha", from_ms, to_ms);
+      expect(calls.length).toBeGreaterThan(5);
+      // What lies between is in neither.
+      expect(ledger.calls("alpha", to_ms, Date.parse(answer.from)).length).toBeGreaterThan(0);
+      expect(previous.totals).toEqual(truthOf(calls, SUMMARY_MEASURES));
+      const own = ledger.calls("alpha", Date.parse(answer.from), Date.parse(answer.to));
+      expect(answer.totals).toEqual(truthOf(own, SUMMARY_MEASURES));
+      expect(answer.change.calls).toBe(own.length - calls.length);
+    },
+  );
+
   test("refuses a series of more steps than it gives", async () => {
     const path = "/v1/analytics/dashboard?from=2020-01-01&to=2026-01-01&interval=15m";
     const { status, json } = await ledger.api.ask(path);
@@ -202,21 +301,56 @@ describe("costs", () => {
       is_over: false,
       elapsed_share: passed_ms / (31 * DAY_MS),
     });
-    // A projection is the cost so far over the share that has passed.
-    const projected = (costOf(calls) * BigInt(31 * DAY_MS)) / BigInt(passed_ms);
-    expect(answer.projection.cost_usd?.slice(0, 12)).toBe(usdText(projected).slice(0, 12));
+    const { forecast } = answer;
+    expect(Number(forecast.cost_usd)).toBeGreaterThan(Number(answer.totals.cost_usd));
+    expect(forecast).toMatchObject({ reason: null, known_days: 22 });
   });
 
   test("of a month that is over are its own, and of a day give hours", async () => {
     const month = await ledger.read(CostsOfPeriodAnswer, "/v1/analytics/costs/2026-09");
     const calls = ledger.calls("alpha", Date.UTC(2026, 8, 1), Date.UTC(2026, 9, 1));
     expect(month.totals).toEqual(truthOf(calls, COST_MEASURES));
-    expect(month.projection.cost_usd).toBe(month.totals.cost_usd);
+    expect(month.forecast).toMatchObject({ cost_usd: null, reason: "the period is over" });
     expect(month.period.is_over).toBe(true);
     const day = await ledger.read(CostsOfPeriodAnswer, "/v1/analytics/costs/day");
     expect([day.interval, day.from]).toEqual(["hour", "2026-10-23T00:00:00.000Z"]);
-    expect(day.projection).toMatchObject({ cost_usd: null, reason: expect.any(String) as unknown });
+    const few = await ledger.read(
+      CostsOfPeriodAnswer,
+      "/v1/analytics/costs/month?service_name=nobody",
+    );
+    expect(few.forecast).toEqual({
+      cost_usd: null,
+      reason: "fewer than 3 whole days of calls",
+      known_days: 0,
+      assumptions: [],
+    });
   });
+
+  test.each([
+    ["day", "UTC", {}],
+    ["week", "Asia/Kathmandu", {}],
+    ["month", "America/New_York", {}],
+    ["month", "UTC", { operation: ["chat", ""] }],
+  ] as [string, string, { operation?: string[] }][])(
+    "of this %s in %s have the forecast of a budget",
+    async (period, tz, filters) => {
+      const query = new URLSearchParams({ tz });
+      for (const value of filters.operation ?? []) query.append("operation", value);
+      const url = `/v1/analytics/costs/${period}?${query.toString()}`;
+      const { forecast, totals } = await ledger.read(CostsOfPeriodAnswer, url);
+      const { json } = await ledger.api.ask("/v1/budgets", undefined, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ name: "all", unit: "usd", amount: "1", period, tz, filters }),
+      });
+      const budget = readStrictly(BudgetAnswer, json);
+      expect(budget.forecast).not.toBeNull();
+      expect(forecast.cost_usd).toBe(budget.forecast?.amount);
+      expect(forecast.known_days).toBe(budget.forecast?.known_days);
+      expect(forecast.assumptions).toContain(budget.forecast?.method);
+      expect(totals.cost_usd).toBe(budget.spent);
+    },
+  );
 
   test.each([
     ["year", "invalid_path"],

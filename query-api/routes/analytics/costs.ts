@@ -1,4 +1,6 @@
 /** `GET /v1/analytics/costs` and `/costs/{period}`: what was spent, on what, against the time before. */
+import { measureBudget } from "../../../alerting/budgets.ts";
+import { MIN_FORECAST_DAYS } from "../../../alerting/forecast.ts";
 import {
   COST_MEASURES,
   CostsAnswer,
@@ -7,20 +9,25 @@ import {
   CostsQuery,
 } from "../../../schemas/api-analytics.ts";
 import { DEFAULT_ANALYTICS_ROWS, MAX_SERIES_STEPS } from "../../../schemas/api-analytics-parts.ts";
-import { formatUsd, parseUsd } from "../../../schemas/units.ts";
+import { formatUsd } from "../../../schemas/units.ts";
+import type { DimensionName } from "../../../schemas/usage.ts";
 import { ApiError } from "../../errors.ts";
-import { divideHalfEven } from "../../measures.ts";
-import { findPeriod, type Period, rangeBefore, samePartBefore } from "../../period.ts";
+import {
+  endOfQuarter,
+  findPeriod,
+  type Period,
+  rangeBefore,
+  samePartBefore,
+} from "../../period.ts";
 import type { TimeRange } from "../../request.ts";
 import { defineRoute, type Route } from "../../route.ts";
-import type { UsageReader } from "../../usage-question.ts";
+import type { Filters, UsageReader } from "../../usage-question.ts";
 import { askSeries, askSets, totalOf } from "../../usage-sets.ts";
 import {
   type Asked,
   changeOf,
   costShare,
   describeRange,
-  endOfQuarter,
   keyOf,
   makeReader,
   measure,
@@ -29,11 +36,8 @@ import {
   readZoneAndFilters,
   type Source,
 } from "./question.ts";
+import { makeAsk } from "../budgets.ts";
 import { refuseManySteps } from "./steps.ts";
-
-const DAY_MS = 86_400_000;
-/** Whole days that must have passed before a period is projected. */
-const MIN_PROJECTED_DAYS = 3;
 
 type CostOptions = Pick<CostsQuery, "interval" | "group_by" | "limit">;
 type CostParts = Omit<CostsAnswer, "from" | "to" | "tz">;
@@ -46,7 +50,7 @@ export async function answerCosts(
   now_ms: number,
 ): Promise<CostsAnswer> {
   const asked = readAsked(query, now_ms);
-  const before = rangeBefore(asked, asked.tz);
+  const before = rangeBefore(asked, asked.tz, now_ms);
   const reader = await makeReader(source, project_id, before, asked);
   const parts = await askCosts(reader, project_id, asked, before, query);
   return { ...describeRange(asked), tz: query.tz ?? asked.tz, ...parts };
@@ -85,7 +89,8 @@ export async function answerCostsOfPeriod(
   const before = samePartBefore(period, passed.to_ms, common.tz);
   const reader = await makeReader(source, project_id, period.previous, asked);
   const interval = query.interval ?? (period.kind === "day" ? "hour" : "day");
-  const [parts, [whole_before]] = await Promise.all([
+  const is_over = passed.to_ms >= period.to_ms;
+  const [parts, [whole_before], outlook] = await Promise.all([
     askCosts(reader, project_id, asked, before, { ...query, interval }),
     askSets(reader, {
       ...asked,
@@ -96,6 +101,7 @@ export async function answerCostsOfPeriod(
       sets: [[]],
       limit: 1,
     }),
+    is_over ? OVER : forecastCosts(source, project_id, asked, period, now_ms),
   ]);
   return {
     ...describeRange(asked),
@@ -104,54 +110,59 @@ export async function answerCostsOfPeriod(
     period: {
       kind: period.kind,
       ...describeRange(period),
-      is_over: passed.to_ms >= period.to_ms,
+      is_over,
       elapsed_share: (passed.to_ms - period.from_ms) / (period.to_ms - period.from_ms),
     },
     previous_period: {
       ...describeRange(period.previous),
       totals: measure(totalOf(whole_before), COST_MEASURES),
     },
-    projection: project(parts.totals, period, passed),
+    forecast: { ...outlook, assumptions: [...outlook.assumptions, ...lowerBound(outlook, parts)] },
   };
 }
 
-/** What the whole period costs if it goes on as it began. */
-function project(
-  totals: CostParts["totals"],
-  period: Period,
-  passed: TimeRange,
-): CostsOfPeriodAnswer["projection"] {
-  const { cost_usd, coverage } = totals;
-  const lower_bound =
-    coverage.calls_unpriced === 0
-      ? []
-      : [
-          `${coverage.calls_unpriced} of ${coverage.calls} calls have no price, or not for everything: the cost is a lower bound.`,
-        ];
-  if (passed.to_ms >= period.to_ms) {
-    return {
-      cost_usd,
-      reason: cost_usd === null ? "no call has a price" : null,
-      assumptions: lower_bound,
-    };
+type Outlook = CostsOfPeriodAnswer["forecast"];
+
+function withoutForecast(reason: string): Outlook {
+  return { cost_usd: null, reason, known_days: 0, assumptions: [] };
+}
+
+const OVER = withoutForecast("the period is over");
+
+/** What a budget of these calls would be told that the period ends at. */
+async function forecastCosts(
+  source: Source,
+  project_id: string,
+  { tz, filters }: Asked,
+  { from_ms, to_ms }: Period,
+  now_ms: number,
+): Promise<Outlook> {
+  const { spent, forecast } = await measureBudget(
+    makeAsk(source),
+    { project_id, tz, filters: copyFilters(filters), tags: [], unit: "usd", amount: "0" },
+    { start_ms: from_ms, end_ms: to_ms },
+    now_ms,
+    true,
+  );
+  if (spent === null) return withoutForecast("no call has a price");
+  if (forecast === null) {
+    return withoutForecast(`fewer than ${MIN_FORECAST_DAYS} whole days of calls`);
   }
-  const days = Math.floor((passed.to_ms - passed.from_ms) / DAY_MS);
-  const none = (reason: string) => ({ cost_usd: null, reason, assumptions: [] });
-  if (days < MIN_PROJECTED_DAYS) {
-    return none(`fewer than ${MIN_PROJECTED_DAYS} days of the period have passed`);
-  }
-  const cost = cost_usd === null ? null : parseUsd(cost_usd);
-  if (cost === null) return none("no call has a price");
-  const whole = BigInt(period.to_ms - period.from_ms);
-  const part = BigInt(passed.to_ms - passed.from_ms);
-  return {
-    cost_usd: formatUsd(divideHalfEven(cost * whole, part)),
-    reason: null,
-    assumptions: [
-      "The rest of the period costs as much an hour as the part that has passed; weekdays and growth are not looked at.",
-      ...lower_bound,
-    ],
-  };
+  const { amount, known_days, method } = forecast;
+  return { cost_usd: formatUsd(amount), reason: null, known_days, assumptions: [method] };
+}
+
+function copyFilters(filters: Filters): Partial<Record<DimensionName, string[]>> {
+  return Object.fromEntries(Object.entries(filters).map(([name, values]) => [name, [...values]]));
+}
+
+/** Why a forecast may be too low. */
+function lowerBound({ cost_usd }: Outlook, { coverage }: CostParts): string[] {
+  const { calls, calls_unpriced } = coverage;
+  if (cost_usd === null || calls_unpriced === 0) return [];
+  return [
+    `${calls_unpriced} of ${calls} calls have no price, or not for everything: the cost is a lower bound.`,
+  ];
 }
 
 /** The costs of a range, split, as a series, and against another range. */

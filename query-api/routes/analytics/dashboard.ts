@@ -34,7 +34,7 @@ export async function answerDashboard(
   const interval = query.interval ?? "day";
   const limit = query.top ?? DEFAULT_TOP_ROWS;
   refuseManySteps(asked, interval);
-  const before = rangeBefore(asked, asked.tz);
+  const before = rangeBefore(asked, asked.tz, now_ms);
   const reader = await makeReader(source, project_id, before, asked);
   const common = { ...asked, project_id };
   const [{ series, groups }, users] = await Promise.all([

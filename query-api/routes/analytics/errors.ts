@@ -34,6 +34,8 @@ interface ErrorRow {
   readonly message: string;
   readonly calls: string;
   readonly calls_before: string;
+  /** 1 when there was one between the begin of the range before and this range. */
+  readonly is_known: number;
   readonly first_ns: string;
   readonly last_ns: string;
   readonly users: string;
@@ -52,7 +54,7 @@ export async function answerErrors(
   now_ms: number,
 ): Promise<ErrorsAnswer> {
   const asked = readAsked(query, now_ms);
-  const before = rangeBefore(asked, asked.tz);
+  const before = rangeBefore(asked, asked.tz, now_ms);
   const order_by = query.order_by ?? "calls";
   const limit = query.limit ?? DEFAULT_ANALYTICS_ROWS;
   const reader = await makeReader(source, project_id, before, asked);
@@ -61,6 +63,7 @@ export async function answerErrors(
     source.engine.query<ErrorRow>(loadQuery("select_analytics_errors"), {
       ...bindRange(asked),
       before_s: toSeconds(before.from_ms),
+      before_to_s: toSeconds(before.to_ms),
       project_id,
       order_by,
       names: MAX_SERVICES,
@@ -113,7 +116,7 @@ function describeGroup(row: ErrorRow): ErrorsAnswer["groups"][number] {
     message: orNull(row.message),
     calls: Number(row.calls),
     calls_before: Number(row.calls_before),
-    is_new: Number(row.calls_before) === 0,
+    is_new: row.is_known === 0,
     first_seen: formatTimestamp(BigInt(row.first_ns)),
     last_seen: formatTimestamp(BigInt(row.last_ns)),
     users: Number(row.users),

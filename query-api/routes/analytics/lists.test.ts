@@ -187,6 +187,12 @@ describe("errors", () => {
       failure(5, { error_type: "timeout", http_status: 0, user_id: "u4" }),
       failure(6, { project_id: "beta", user_id: "u9", status_message: message("q0", "4") }),
       failure(7, { status: "ok" }),
+      // Of this day, and of the day before until the same time and after it.
+      failure(10, { error_type: "now", service_name: "since" }),
+      failure(11, { error_type: "before", service_name: "since" }),
+      failure(1710, { error_type: "before", service_name: "since" }),
+      failure(12, { error_type: "between", service_name: "since" }),
+      failure(1110, { error_type: "between", service_name: "since" }),
     ]);
   });
 
@@ -230,6 +236,28 @@ describe("errors", () => {
         users: 1,
       }),
     ]);
+  });
+
+  test("of a day that goes on are new only when none came since the day before began", async () => {
+    const answer = await ledger.read(
+      ErrorsAnswer,
+      "/v1/analytics/errors?from=2026-10-23&to=2026-10-24&service_name=since",
+    );
+    expect(answer.previous).toEqual({
+      from: "2026-10-22T00:00:00.000Z",
+      to: "2026-10-22T14:45:00.000Z",
+      calls: 1,
+      errors: 1,
+    });
+    const kinds = answer.groups.map(({ error_type, calls, calls_before, is_new }) => [
+      error_type,
+      { calls, calls_before, is_new },
+    ]);
+    expect(Object.fromEntries(kinds)).toEqual({
+      before: { calls: 1, calls_before: 1, is_new: false },
+      between: { calls: 1, calls_before: 0, is_new: false },
+      now: { calls: 1, calls_before: 0, is_new: true },
+    });
   });
 
   test("sum up to the failed calls, of one project only", async () => {

@@ -14,6 +14,7 @@ import { formatUsd, parseUsd } from "../../../schemas/units.ts";
 import { DIMENSION_NAMES, type DimensionName, type MeasureName } from "../../../schemas/usage.ts";
 import { localTime, startOfDay } from "../../calendar.ts";
 import { readMeasures, type Sums } from "../../measures.ts";
+import { endOfQuarter } from "../../period.ts";
 import { chooseTables } from "../../reading.ts";
 import { readUsageFilters, resolveRangeIn, type TimeRange } from "../../request.ts";
 import type { Services } from "../../route.ts";
@@ -21,7 +22,6 @@ import type { Filters, UsageReader } from "../../usage-question.ts";
 import type { SetRow } from "../../usage-sets.ts";
 
 const DAY_MS = 86_400_000;
-const QUARTER_MS = 900_000;
 export const DEFAULT_TIME_ZONE = "UTC";
 
 /** Where a question of analytics is answered. */
@@ -44,11 +44,6 @@ export function readZoneAndFilters(
     tz: canonicalTimeZone(query.tz ?? DEFAULT_TIME_ZONE) ?? DEFAULT_TIME_ZONE,
     filters: readUsageFilters(query).filters,
   };
-}
-
-/** The end of the quarter of an hour that is: so that no part of a rollup is asked for. */
-export function endOfQuarter(now_ms: number): number {
-  return Math.floor(now_ms / QUARTER_MS) * QUARTER_MS + QUARTER_MS;
 }
 
 /**
