@@ -37,7 +37,36 @@ export const MEANINGS = [
 ] as const;
 export type Meaning = (typeof MEANINGS)[number];
 
-const given = new Map<string, Map<string, number>>();
+const STORE_NAME = "spanledger.colours";
+/** Values of a dimension whose colour is remembered; the oldest are forgotten. */
+const MAX_REMEMBERED = 200;
+
+/** Places in the palette by dimension and value, kept by the browser: a model looks the same tomorrow. */
+const given = readGiven();
+
+function readGiven(): Map<string, Map<string, number>> {
+  try {
+    const kept = JSON.parse(localStorage.getItem(STORE_NAME) ?? "[]") as [
+      string,
+      [string, number][],
+    ][];
+    return new Map(kept.map(([dimension, values]) => [dimension, new Map(values)]));
+  } catch {
+    return new Map(); // another version wrote it, or there is no storage
+  }
+}
+
+function keepGiven(): void {
+  const kept = [...given].map(([dimension, values]) => [
+    dimension,
+    [...values].slice(-MAX_REMEMBERED),
+  ]);
+  try {
+    localStorage.setItem(STORE_NAME, JSON.stringify(kept));
+  } catch {
+    // Without storage colours last as long as the page.
+  }
+}
 
 function hashOf(text: string): number {
   let hash = 2166136261;
@@ -66,6 +95,7 @@ export function colorOfValue(dimension: string, value: string | null): string {
       place = (place + 1) % PALETTE_SIZE;
     }
     values.set(value, place);
+    keepGiven();
   }
   return readVariable(`--palette-${place}`);
 }

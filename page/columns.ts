@@ -11,19 +11,32 @@ import {
 } from "./format.ts";
 import { NO_VALUE } from "./filters.ts";
 import { html, type VNode } from "./html.ts";
+import { isNothing } from "./money.ts";
 import type { Column, Value } from "./table.ts";
 import { showInstant } from "./time.ts";
 import { linkTo, type Patch, type ViewName } from "./url.ts";
 
 type Read<Row, Kind> = (row: Row) => Kind | null | undefined;
 
+/**
+ * A cost as far as anything is known of it: null when it is nothing only because calls have no price. Calls
+ * that were refused cost nothing, so that a group of unpriced calls may well add up to zero.
+ */
+export function knownUsd(
+  usd: string | null | undefined,
+  coverage?: Pick<Coverage, "calls_unpriced"> | null,
+): string | null {
+  return isNothing(usd) && (coverage?.calls_unpriced ?? 0) > 0 ? null : (usd ?? null);
+}
+
 /** A cost with a mark when calls behind it have no whole price; all digits are its tooltip. */
 export function showCost(usd: string | null | undefined, coverage?: Coverage | null): VNode {
   const unpriced = coverage?.calls_unpriced ?? 0;
   if (unpriced === 0) return html`<span title=${usd}>${showUsd(usd)}</span>`;
   const words = `${showCount(unpriced)} of ${showCount(coverage?.calls)} calls have no whole price`;
-  return html`<span title=${`${usd ?? "not known"}; ${words}`}
-    ><span class="unpriced" role="img" aria-label=${words}>▲</span> ${showUsd(usd)}</span
+  const known = knownUsd(usd, coverage);
+  return html`<span title=${`${known ?? "not known"}; ${words}`}
+    ><span class="unpriced" role="img" aria-label=${words}>▲</span> ${showUsd(known)}</span
   >`;
 }
 

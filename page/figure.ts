@@ -174,12 +174,15 @@ export function CoverageBadge({ coverage }: { readonly coverage: Coverage }): VN
   const words = told.map(([count, what]) => `${showCount(count)} ${what}`).join(", ");
   const priced = coverage.tokens_priced_share;
   const share = priced === null ? "" : ` ${showShare(priced)} of the tokens have a price.`;
+  const overlap = told.length > 1 ? " (a call may be in several)" : "";
+  // A call may be in several kinds: numbers beside each other would be read as a sum.
+  const [first] = told;
   return html`<a
     class="coverage"
     href=${linkTo("prices")}
-    title=${`Of ${showCount(calls)} calls: ${words}.${share}`}
+    title=${`Of ${showCount(calls)} calls: ${words}${overlap}.${share}`}
     aria-label=${`Coverage: of ${showCount(calls)} calls ${words}`}
-    >▲ ${words}</a
+    >▲ ${first === undefined ? words : `${showCount(first[0])} ${first[1]}`}</a
   >`;
 }
 

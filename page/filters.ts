@@ -130,10 +130,11 @@ function CustomRange({ from, to }: { readonly from: string; readonly to: string 
 
 function ZoneChoice({ params }: Props): VNode {
   const zone = zoneOf(params);
-  const zones = useMemo(() => {
-    const own = new Intl.DateTimeFormat().resolvedOptions().timeZone;
-    return [...new Set(["UTC", own, zone, ...Intl.supportedValuesOf("timeZone")])];
-  }, [zone]);
+  const own = useMemo(() => new Intl.DateTimeFormat().resolvedOptions().timeZone, []);
+  const zones = useMemo(
+    () => [...new Set(["UTC", own, zone, ...Intl.supportedValuesOf("timeZone")])],
+    [own, zone],
+  );
   const change = (event: Event) => {
     const name = valueOf(event);
     setParams({ tz: name === DEFAULT_ZONE ? null : name, cursor: null });
@@ -141,7 +142,12 @@ function ZoneChoice({ params }: Props): VNode {
   return html`<label class="field"
     ><span class="hidden">Time zone</span>
     <select class="zone" value=${zone} onChange=${change}>
-      ${zones.map((name) => html`<option value=${name}>${name}</option>`)}
+      ${zones.map(
+        (name) =>
+          html`<option value=${name}>
+            ${name === own && name !== "UTC" ? `${name} (here)` : name}
+          </option>`,
+      )}
     </select></label
   >`;
 }

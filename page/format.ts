@@ -35,7 +35,7 @@ function roundDecimal(digits: bigint, places_of: number, places: number): bigint
 }
 
 /**
- * US dollars from decimal text: cents from one cent on, below that as many places as show two digits.
+ * US dollars from decimal text: cents from ten cents on, below that as many places as show three digits.
  * Nothing is computed in floats.
  */
 export function showUsd(text: string | null | undefined): string {
@@ -46,12 +46,14 @@ export function showUsd(text: string | null | undefined): string {
   const digits = BigInt(whole + fraction);
   if (digits === 0n) return "$0.00";
   const leading = whole === "0" ? (/^0*/.exec(fraction)?.[0].length ?? 0) : 0;
-  const places = leading < 2 ? 2 : Math.min(leading + 2, fraction.length);
+  const is_small = whole === "0" && leading > 0;
+  const places = is_small ? Math.max(2, Math.min(leading + 3, fraction.length)) : 2;
   const rounded = roundDecimal(digits, fraction.length, places)
     .toString()
     .padStart(places + 1, "0");
   const units = grouped.format(BigInt(rounded.slice(0, -places)));
-  return `${sign === "" ? "" : "−"}$${units}.${rounded.slice(-places)}`;
+  const cents = rounded.slice(-places).replace(/^(\d\d.*?)0+$/, "$1");
+  return `${sign === "" ? "" : "−"}$${units}.${cents}`;
 }
 
 /** US dollars for axes and tight places: "$1.23K". */

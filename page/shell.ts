@@ -40,6 +40,9 @@ export function Shell(): VNode {
     // Who reads by ear hears where a link led; at the first view the browser says it.
     if (before.current !== view) heading.current?.focus({ preventScroll: true });
     before.current = view;
+    // On a phone the navigation is a strip: what one looks at must be in sight.
+    const link = document.querySelector("nav [aria-current]");
+    link?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [view]);
   return html`<a class="skip" href="#content">To the content</a>
     <header class="top">
@@ -179,8 +182,6 @@ function ThemeButton(): VNode {
     onClick=${change}
     title=${`Colours: ${theme}. Change to ${next}`}
   >
-    ${theme === "auto" ? "Auto" : theme === "light" ? "Light" : "Dark"}<span class="hidden">
-      colours; change to ${next}</span
-    >
+    Theme: ${theme}<span class="hidden">; change to ${next}</span>
   </button>`;
 }

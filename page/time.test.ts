@@ -25,6 +25,10 @@ describe("ranges", () => {
     });
   });
 
+  test("yesterday is the day before, of the zone", () => {
+    expect(ask("range=yesterday")).toMatchObject({ from: "2026-11-20", to: "2026-11-21" });
+  });
+
   test("months are calendar months, also in January", () => {
     expect(ask("range=month")).toMatchObject({ from: "2026-11-01", to: "2026-12-01" });
     expect(ask("range=last_month")).toMatchObject({ from: "2026-10-01", to: "2026-11-01" });

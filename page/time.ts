@@ -19,6 +19,8 @@ interface NamedRange {
   readonly minutes?: number;
   /** Days with today. */
   readonly days?: number;
+  /** Days that end so many days before today. */
+  readonly ended?: number;
   /** Months back from this one: 0 is this month. */
   readonly month?: number;
 }
@@ -29,6 +31,7 @@ export const RANGES = {
   "6h": { title: "Last 6 hours", minutes: 360 },
   "24h": { title: "Last 24 hours", minutes: 1440 },
   today: { title: "Today", days: 1 },
+  yesterday: { title: "Yesterday", days: 1, ended: 1 },
   "7d": { title: "Last 7 days", days: 7 },
   "30d": { title: "Last 30 days", days: 30 },
   "90d": { title: "Last 90 days", days: 90 },
@@ -112,7 +115,10 @@ export function rangeOf(params: URLSearchParams, now_ms: number): Range {
   const [first, last] =
     range.days === undefined
       ? [addMonths(today, -(range.month ?? 0)), addMonths(today, 1 - (range.month ?? 0))]
-      : [addDays(today, 1 - range.days), addDays(today, 1)];
+      : [
+          addDays(today, 1 - range.days - (range.ended ?? 0)),
+          addDays(today, 1 - (range.ended ?? 0)),
+        ];
   return { ...common, from: first, to: last, hours: hoursBetween(first, last) };
 }
 

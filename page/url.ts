@@ -36,6 +36,7 @@ export const FILTER_NAMES = [
   "operation",
   "session_id",
   "price_id",
+  "error_type",
 ] as const;
 export type FilterName = (typeof FILTER_NAMES)[number];
 

@@ -72,7 +72,8 @@ export function formatReport(
     "Input includes the cached tokens and output the reasoning. Calls that a provider refused have no\n",
     "usage and cost nothing. Agents repeat the usage of their calls; the ledger counts it once.\n",
     "\n",
-    "Look at it:\n",
+    "Look at it (when the query API is not on port 8080, with its own):\n",
+    `  http://${new URL(options.endpoint).hostname}:8080/\n`,
     `  ${lookCommand(window, options, has_key)}\n`,
   ].join("");
 }

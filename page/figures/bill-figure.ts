@@ -8,8 +8,10 @@ import { html, useCallback, type VNode } from "../html.ts";
 import type { Column, TableData } from "../table.ts";
 import { linkTo, useParams } from "../url.ts";
 import { type BillLine, billOf, readPriceId } from "./bill.ts";
-import { alignUsd, NO_FILTERS } from "./call-parts.ts";
+import { alignUsd, isRefused, NO_FILTERS } from "./call-parts.ts";
 
+const REFUSED =
+  "The provider refused this call, so it did no work and bills nothing: it costs nothing, and nothing is missing.";
 /** Rows of the price book that are looked through for the one that was applied. */
 const MAX_PRICE_ROWS = 100;
 const MIN_HEIGHT = 160;
@@ -87,18 +89,22 @@ export function BillFigure({ answer }: { readonly answer: Answer<CallRow> }): VN
     table=${table}
     can_sort=${false}
     height=${MIN_HEIGHT}
-    when_empty="Nobody reported tokens of this call, and nothing was priced."
+    when_empty=${call !== null && isRefused(call) ? REFUSED : "Nobody reported tokens of this call, and nothing was priced."}
     footer=${(data: CallRow) => html`<${Sum} call=${data} row=${row} />`}
   />`;
 }
 
 function Sum({ call, row }: { readonly call: CallRow; readonly row: PricedRow | null }): VNode {
   const { lines, sum_usd, adds_up } = billOf(call, row);
-  const show = (usd: string | null) => (usd === null ? "unpriced" : alignUsd(usd, placesOf(lines)));
-  return html`<p class="bill-sum">
-      <span>Sum of the lines</span>
-      <b data-exact=${sum_usd ?? ""}>${show(sum_usd)}</b>
-    </p>
+  const show = (usd: string | null) =>
+    usd === null ? "not known" : alignUsd(usd, placesOf(lines));
+  return html`${
+      lines.length > 0 &&
+      html`<p class="bill-sum">
+        <span>Sum of the lines</span>
+        <b data-exact=${sum_usd ?? ""}>${show(sum_usd)}</b>
+      </p>`
+    }
     <p class="bill-sum">
       <span>Cost in the ledger</span>
       <b data-exact=${call.cost_usd ?? ""}>${show(call.cost_usd)}</b>
@@ -109,11 +115,27 @@ function Sum({ call, row }: { readonly call: CallRow; readonly row: PricedRow | 
         The lines do not add up to the cost (${showUsd(sum_usd)}): please report this call.
       </p>`
     }
-    <p>${tellPrice(call, row)}</p>`;
+    ${!isRefused(call) && html`<p>${tellPrice(call, row)}</p>`}
+    ${
+      call.cost_status === "partial" &&
+      html`<p>A part of the usage has no price: the call cost at least this.</p>`
+    }`;
 }
 
-function tellPrice({ price_id }: CallRow, row: PricedRow | null): VNode | string {
-  if (price_id === null) return "No row of the price book fits this call.";
+/** Why a call without a price row costs what it does. */
+export function tellNoPrice({
+  cost_status,
+  usage_status,
+}: Pick<CallRow, "cost_status" | "usage_status">): string {
+  if (cost_status === "priced") return "Nothing that it used needed a row of the price book.";
+  return usage_status === "missing"
+    ? "Without usage there is nothing to price: what it cost is not known."
+    : "No row of the price book fits this call: what it cost is not wholly known.";
+}
+
+function tellPrice(call: CallRow, row: PricedRow | null): VNode | string {
+  const { price_id } = call;
+  if (price_id === null) return tellNoPrice(call);
   const link = html`<a href=${linkTo("prices", { ...NO_FILTERS, price_id })}>${price_id}</a>`;
   if (row === null) {
     return html`Priced by ${link}, which the price book does not have any more: prices are worked

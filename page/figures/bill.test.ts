@@ -101,6 +101,35 @@ describe("the bill of a call", () => {
     expect(billOf(call, null)).toEqual({ lines: [], sum_usd: null, adds_up: true });
   });
 
+  test("of a refused call has no lines, comes to nothing and adds up", () => {
+    // docs/decisions/0008: no tokens are known, no price applied, and the ledger says 0.
+    const refused = { ...CALL, tokens: perClass({}), cost: perClass({}), cost_usd: "0" } as Billed;
+    expect(billOf(refused, null)).toEqual({ lines: [], sum_usd: "0", adds_up: true });
+  });
+
+  test("of a call with tokens but no price has lines without a cost, and no sum", () => {
+    const call = { ...CALL, cost: perClass({}), cost_usd: null } as Billed;
+    const bill = billOf(call, null);
+    expect(bill.lines.map(({ cost_usd }) => cost_usd)).toEqual([null, null, null, null]);
+    expect([bill.sum_usd, bill.adds_up]).toEqual([null, true]);
+  });
+
+  test("without tokens is that of its fees", () => {
+    const call: Billed = {
+      tokens: perClass({}),
+      cost: perClass({}),
+      cost_usd: "0.12",
+      fees: { image: 3 },
+      fees_usd: "0.12",
+    };
+    expect(billOf(call, null)).toMatchObject({ sum_usd: "0.12", adds_up: true });
+  });
+
+  test("says when the ledger has a cost and no line does", () => {
+    const call = { ...CALL, cost: perClass({}), cost_usd: "0.01" } as Billed;
+    expect(billOf(call, null).adds_up).toBe(false);
+  });
+
   test("says when the lines are not the cost", () => {
     expect(billOf({ ...CALL, cost_usd: "0.01986526" }, ROW).adds_up).toBe(false);
   });

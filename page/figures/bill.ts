@@ -27,7 +27,7 @@ export interface BillLine {
 
 export interface Bill {
   readonly lines: readonly BillLine[];
-  /** The sum of the lines; null when none has a price. */
+  /** The sum of the lines, "0" without any for a call that costs nothing; null when none has a price. */
   readonly sum_usd: string | null;
   /** Whether the sum is the cost of the ledger. */
   readonly adds_up: boolean;
@@ -43,7 +43,9 @@ type Billed = Pick<CallRow, "tokens" | "cost" | "cost_usd" | "fees" | "fees_usd"
 /** The bill of a call; `row`: the price that its `price_id` names, when the book still has it. */
 export function billOf(call: Billed, row: Priced | null): Bill {
   const lines = [...tokenLines(call, row), ...feeLines(call, row)];
-  const sum_usd = addUsd(...lines.map(({ cost_usd }) => cost_usd));
+  const added = addUsd(...lines.map(({ cost_usd }) => cost_usd));
+  // A refused call has no lines and costs nothing (docs/decisions/0008): no lines come to nothing.
+  const sum_usd = added ?? (isSame(call.cost_usd, "0") ? "0" : null);
   const adds_up = call.cost_usd === null ? sum_usd === null : isSame(sum_usd, call.cost_usd);
   return { lines, sum_usd, adds_up };
 }

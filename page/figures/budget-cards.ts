@@ -1,5 +1,6 @@
 /** Budgets as cards: a bar of what is spent, the numbers, how it stands in words, and what can be done. */
 import type { BudgetAnswer } from "../../schemas/alerting.ts";
+import type { ChannelAnswer } from "../../schemas/notices.ts";
 import { lookAgain, nowMs } from "../answers.ts";
 import { addressOf, Problem, tell } from "../api.ts";
 import { instantColumn, shareColumn, textColumn } from "../columns.ts";
@@ -14,8 +15,10 @@ import {
   reachedWords,
   scopeWords,
   showAmount,
+  silenceOf,
   sortBudgets,
 } from "./budget-words.ts";
+import { CHANNEL_DOCS, EDIT_CHANNEL, UNDERLINED } from "./channel-form.ts";
 
 /** The table behind the cards. */
 export function budgetTable(budgets: readonly BudgetAnswer[], tz: string): TableData<BudgetAnswer> {
@@ -67,25 +70,34 @@ function costsLink({ filters, tags, window, tz }: BudgetAnswer): string | null {
 
 interface CardsProps {
   readonly budgets: readonly BudgetAnswer[];
+  /** Of the project; null while nobody knows. */
+  readonly channels: readonly ChannelAnswer[] | null;
   readonly may_write: boolean;
 }
 
 /** The cards, the worst first. */
-export function BudgetCards({ budgets, may_write }: CardsProps): VNode {
+export function BudgetCards({ budgets, channels, may_write }: CardsProps): VNode {
   return html`<ul class="budgets">
     ${sortBudgets(budgets, nowMs()).map(
       (budget) =>
-        html`<${BudgetCard} key=${budget.budget_id} budget=${budget} may_write=${may_write} />`,
+        html`<${BudgetCard}
+          key=${budget.budget_id}
+          budget=${budget}
+          silence=${channels === null ? null : silenceOf(budget, channels)}
+          may_write=${may_write}
+        />`,
     )}
   </ul>`;
 }
 
 interface CardProps {
   readonly budget: BudgetAnswer;
+  /** Why nobody is told. */
+  readonly silence: string | null;
   readonly may_write: boolean;
 }
 
-function BudgetCard({ budget, may_write }: CardProps): VNode {
+function BudgetCard({ budget, silence, may_write }: CardProps): VNode {
   const { name, unit, period, spent, amount, share, forecast, window, tz } = budget;
   const { level, words } = budgetState(budget, nowMs());
   const costs = costsLink(budget);
@@ -124,6 +136,16 @@ function BudgetCard({ budget, may_write }: CardProps): VNode {
     </p>
     <p class="hint">${scopeWords(budget)}</p>
     <${Thresholds} budget=${budget} />
+    ${
+      silence !== null &&
+      html`<p class="caution">
+        ${`▲ ${silence} `}${
+          may_write &&
+          html`<a style=${UNDERLINED} href=${linkWith({ edit: EDIT_CHANNEL })}>Make a channel</a
+            >${" or see "}`
+        }<a style=${UNDERLINED} href=${CHANNEL_DOCS}>how channels are made</a>
+      </p>`
+    }
   </li>`;
 }
 
@@ -165,7 +187,9 @@ function Thresholds({ budget }: { readonly budget: BudgetAnswer }): VNode {
   const { thresholds, tz } = budget;
   return html`<ul class="thresholds" aria-label="Thresholds">
     ${thresholds.map(({ kind, percent, is_crossed, notified_at }) => {
-      const told = notified_at === null ? "" : `, told ${showInstant(Date.parse(notified_at), tz)}`;
+      // A notice is made whether or not there is a channel to tell: "told" would promise too much.
+      const told =
+        notified_at === null ? "" : `, notice made ${showInstant(Date.parse(notified_at), tz)}`;
       return html`<li class=${is_crossed ? "crossed" : ""}>
         ${is_crossed ? "●" : "○"} ${percent} % ${kind === "actual" ? "spent" : "forecast"}:
         ${" "}${is_crossed ? "reached" : "not reached"}${told}

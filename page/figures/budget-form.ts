@@ -6,8 +6,9 @@ import { addressOf, Problem, tell } from "../api.ts";
 import { DIMENSION_TITLES, NO_VALUE, valueOf } from "../filters.ts";
 import { html, useEffect, useMemo, useRef, useState, type VNode } from "../html.ts";
 import { zoneOf } from "../time.ts";
-import { FILTER_NAMES, readParams, setParams } from "../url.ts";
-import { budgetBody, type ScopeLine, scopeLines } from "./budget-input.ts";
+import { FILTER_NAMES, linkWith, readParams, setParams } from "../url.ts";
+import { budgetBody, limitWords, type ScopeLine, scopeLines } from "./budget-input.ts";
+import { CHANNEL_DOCS, EDIT_CHANNEL, UNDERLINED } from "./channel-form.ts";
 
 const PERIODS = ["day", "week", "month", "quarter", "year"] as const;
 const UNITS = [
@@ -103,7 +104,24 @@ function bodyOf(data: FormData, lines: readonly ScopeLine[]) {
   });
 }
 
+/** What an amount comes to, or why it cannot be read; nothing while there is none. */
+function readLimit(amount: string, unit: string, period: string) {
+  if (amount.trim() === "") return { words: "", problem: "" };
+  try {
+    return { words: `Saved as ${limitWords(amount, unit, period)}.`, problem: "" };
+  } catch (error) {
+    return { words: "", problem: error instanceof RangeError ? error.message : String(error) };
+  }
+}
+
 function Amount({ budget }: Pick<FormProps, "budget">): VNode {
+  const input = useRef<HTMLInputElement>(null);
+  const [amount, setAmount] = useState(budget?.amount ?? "");
+  const [unit, setUnit] = useState<string>(budget?.unit ?? "usd");
+  const [period, setPeriod] = useState<string>(budget?.period ?? "month");
+  const limit = readLimit(amount, unit, period);
+  // The browser does not send the form as long as the field has something to say.
+  useEffect(() => input.current?.setCustomValidity(limit.problem), [limit.problem]);
   const tz = budget?.tz ?? zoneOf(readParams());
   const zones = useMemo(
     () => [...new Set(["UTC", tz, ...Intl.supportedValuesOf("timeZone")])],
@@ -112,44 +130,51 @@ function Amount({ budget }: Pick<FormProps, "budget">): VNode {
   const option = (value: string, title = value, chosen = "") =>
     html`<option value=${value} selected=${value === chosen}>${title}</option>`;
   return html`<div class="fields">
-    <label
-      >Name
-      <input
-        name="name"
-        required
-        maxlength="200"
-        autocomplete="off"
-        defaultValue=${budget?.name ?? ""}
-    /></label>
-    <label
-      >Limit
-      <input
-        name="amount"
-        required
-        inputmode="decimal"
-        autocomplete="off"
-        placeholder="250.00"
-        defaultValue=${budget?.amount ?? ""}
-    /></label>
-    <label
-      >in
-      <select name="unit">
-        ${UNITS.map(([value, title]) => option(value, title, budget?.unit ?? "usd"))}
-      </select></label
-    >
-    <label
-      >each
-      <select name="period">
-        ${PERIODS.map((value) => option(value, value, budget?.period ?? "month"))}
-      </select></label
-    >
-    <label
-      >that begins in
-      <select name="tz">
-        ${zones.map((value) => option(value, value, tz))}
-      </select></label
-    >
-  </div>`;
+      <label
+        >Name
+        <input
+          name="name"
+          required
+          maxlength="200"
+          autocomplete="off"
+          defaultValue=${budget?.name ?? ""}
+      /></label>
+      <label
+        >Limit
+        <input
+          ref=${input}
+          name="amount"
+          required
+          inputmode="decimal"
+          autocomplete="off"
+          placeholder="250.00"
+          aria-describedby="budget-limit"
+          aria-invalid=${limit.problem !== ""}
+          value=${amount}
+          onInput=${(event: Event) => setAmount(valueOf(event))}
+      /></label>
+      <label
+        >in
+        <select name="unit" onChange=${(event: Event) => setUnit(valueOf(event))}>
+          ${UNITS.map(([value, title]) => option(value, title, budget?.unit ?? "usd"))}
+        </select></label
+      >
+      <label
+        >each
+        <select name="period" onChange=${(event: Event) => setPeriod(valueOf(event))}>
+          ${PERIODS.map((value) => option(value, value, budget?.period ?? "month"))}
+        </select></label
+      >
+      <label
+        >that begins in
+        <select name="tz">
+          ${zones.map((value) => option(value, value, tz))}
+        </select></label
+      >
+    </div>
+    <p id="budget-limit" class=${limit.problem === "" ? "hint" : "problem-line"} aria-live="polite">
+      ${limit.problem || limit.words || "Digits, with a point before the cents: 1250.50"}
+    </p>`;
 }
 
 interface ScopeProps {
@@ -233,6 +258,15 @@ function Line({ line: { name, value }, change, remove }: LineProps): VNode {
   </div>`;
 }
 
+/** Without a channel a threshold is reached in silence. */
+function NoChannel(): VNode {
+  return html`<p class="caution" role="note">
+    ▲ The project has no channel yet: nobody is told when a threshold is reached; it is only shown
+    here. <a style=${UNDERLINED} href=${linkWith({ edit: EDIT_CHANNEL })}>Make a channel</a> first:
+    a webhook, Slack or email, or <a style=${UNDERLINED} href=${CHANNEL_DOCS}>by the API</a>.
+  </p>`;
+}
+
 /** When it is told, and to whom. */
 function Telling({ budget, project }: FormProps): VNode {
   const { data } = useAnswer<ChannelsAnswer>("/v1/channels", { project, limit: 50 });
@@ -263,14 +297,8 @@ function Telling({ budget, project }: FormProps): VNode {
           ${name} (${kind})</label
         >`,
     )}
-    <p class="hint">
-      ${
-        channels.length === 0
-          ? html`There is no channel yet, so nobody is told.${" "}
-              <a href="/docs">POST /v1/channels</a> makes one: a webhook, Slack or email.`
-          : "None chosen: all channels that are on."
-      }
-    </p>
+    ${data !== null && channels.length === 0 && html`<${NoChannel} />`}
+    ${channels.length > 0 && html`<p class="hint">None chosen: all channels that are on.</p>`}
     <label class="check"
       ><input type="checkbox" name="is_enabled" defaultChecked=${budget?.is_enabled ?? true} /> Tell
       when a threshold is reached</label

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { BudgetInput } from "../../schemas/alerting.ts";
-import { budgetBody, readPercents, scopeLines, scopeOf } from "./budget-input.ts";
+import { budgetBody, limitWords, readPercents, scopeLines, scopeOf } from "./budget-input.ts";
 
 const typed = {
   name: " Search ",
-  amount: "$1,250.50",
+  amount: "$1250.50",
   unit: "usd",
   period: "month",
   tz: "Europe/Berlin",
@@ -38,8 +38,22 @@ describe("the form of a budget", () => {
     });
   });
 
-  it("leaves it to the API to refuse an amount", () => {
-    expect(BudgetInput.safeParse(budgetBody({ ...typed, amount: "-1" })).success).toBe(false);
+  it("leaves it to the API to refuse an amount that it can read", () => {
+    expect(BudgetInput.safeParse(budgetBody({ ...typed, amount: "0" })).success).toBe(false);
+  });
+
+  it.each(["25,5", "99,90", "1,250", "1,250.50", "1.250,50", "1 250", "-1", "1e3", ".5", "5.", ""])(
+    "refuses the amount %j, which can be read in two ways or none",
+    (amount) => {
+      expect(() => budgetBody({ ...typed, amount })).toThrow(/with a point before the cents/);
+    },
+  );
+
+  it("says what will be saved", () => {
+    expect(limitWords(" $25.5 ", "usd", "month")).toBe("$25.50 a month");
+    expect(limitWords("1500000", "tokens", "day")).toBe("1,500,000 tokens a day");
+    expect(() => limitWords("25,5", "usd", "month")).toThrow(RangeError);
+    expect(() => limitWords("1.5", "calls", "day")).toThrow(/whole number/);
   });
 
   it("shows a scope in lines that give the same scope", () => {

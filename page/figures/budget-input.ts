@@ -4,6 +4,7 @@
  * Invariant: the form refuses only what it cannot read; what an amount or a name may be, the API says.
  */
 import type { BudgetInput } from "../../schemas/alerting.ts";
+import { showAmount } from "./budget-words.ts";
 
 /** A line of the scope: a dimension, or `tag.<key>`, and one value. */
 export interface ScopeLine {
@@ -46,6 +47,33 @@ export function readPercents(text: string): number[] {
     });
 }
 
+/** An amount that nobody can read in two ways: digits, and a point where it has a fraction. */
+const AMOUNT = /^\d+(\.\d+)?$/;
+
+/**
+ * An amount as typed: "250", "25.50", "$25.50". Throws RangeError with words for people for anything else:
+ * "25,5" is 25.5 to some and 255 to others, and "1.250,50" and "1,250.50" are the same to nobody.
+ */
+export function readAmount(text: string): string {
+  const amount = text.trim().replace(/^\$\s*/, "");
+  if (AMOUNT.test(amount)) return amount;
+  const typed = text.trim();
+  throw new RangeError(
+    typed.includes(",")
+      ? `"${typed}" can be read in two ways. Write it without commas, with a point before the cents: 1250.50`
+      : `"${typed}" is no amount. Write digits, with a point before the cents: 1250.50`,
+  );
+}
+
+/** What will be saved, in words: "$25.50 a month". Throws RangeError as `readAmount` does. */
+export function limitWords(amount: string, unit: string, period: string): string {
+  const read = readAmount(amount);
+  if (unit !== "usd" && read.includes(".")) {
+    throw new RangeError(`A limit in ${unit} is a whole number: it has no point.`);
+  }
+  return `${showAmount(unit as BudgetInput["unit"], read)} a ${period}`;
+}
+
 /** What is typed in a form. */
 export interface BudgetTyped {
   readonly name: string;
@@ -70,7 +98,7 @@ export function budgetBody(typed: BudgetTyped): BudgetInput {
   return {
     ...same,
     name: typed.name.trim(),
-    amount: typed.amount.trim().replace(/^\$/, "").replaceAll(",", ""),
+    amount: readAmount(typed.amount),
     unit: unit as BudgetInput["unit"],
     period: period as BudgetInput["period"],
     thresholds,

@@ -6,6 +6,7 @@ import {
   exhaustionOf,
   reachedWords,
   scopeWords,
+  silenceOf,
   showAmount,
   sortBudgets,
 } from "./budget-words.ts";
@@ -95,6 +96,25 @@ describe("the day a budget is used up", () => {
     expect(exhaustionOf(over, NOW_MS)).toBeNull();
     expect(exhaustionOf(makeBudget({}), NOW_MS)).toBeNull();
     expect(exhaustionOf(makeBudget({ forecast: null }), NOW_MS)).toBeNull();
+  });
+});
+
+describe("who is told", () => {
+  const [on, off] = [
+    { channel_id: "on", is_enabled: true },
+    { channel_id: "off", is_enabled: false },
+  ];
+
+  it("is nobody without a channel, and when all that are meant are off", () => {
+    expect(silenceOf(makeBudget({}), [])).toMatch(/no channel yet/);
+    expect(silenceOf(makeBudget({}), [off])).toMatch(/are off/);
+    expect(silenceOf(makeBudget({ channel_ids: ["off", "gone"] }), [on, off])).toMatch(/chosen/);
+  });
+
+  it("is somebody when one of them is on, and not asked of a budget that is off", () => {
+    expect(silenceOf(makeBudget({}), [on, off])).toBeNull();
+    expect(silenceOf(makeBudget({ channel_ids: ["on"] }), [on])).toBeNull();
+    expect(silenceOf(makeBudget({ is_enabled: false }), [])).toBeNull();
   });
 });
 

@@ -4,10 +4,13 @@
  * Invariant: amounts are the exact ones of the API; what is estimated is said to be "about".
  */
 import type { AlertRuleAnswer, BudgetAnswer, BudgetUnit } from "../../schemas/alerting.ts";
+import type { ChannelAnswer } from "../../schemas/notices.ts";
 import { DIMENSION_TITLES, NO_VALUE } from "../filters.ts";
 import { showCount, showShare, showUsd, UNKNOWN } from "../format.ts";
 import { subtractUsd } from "../money.ts";
 import { showStep } from "../time.ts";
+
+type Told = Pick<ChannelAnswer, "channel_id" | "is_enabled">;
 
 /** An amount of a budget with its unit. */
 export function showAmount(unit: BudgetUnit, amount: string | null | undefined): string {
@@ -128,6 +131,29 @@ const STATUSES = {
   no_data: "– No data to judge",
   ok: "✓ Fine",
 } as const;
+
+/** Channels that a budget or a rule tells; those that are off tell nobody. */
+export function channelsOf(
+  { channel_ids }: Pick<BudgetAnswer, "channel_ids">,
+  channels: readonly Told[],
+): readonly Told[] {
+  return channels.filter(
+    ({ channel_id, is_enabled }) =>
+      is_enabled && (channel_ids.length === 0 || channel_ids.includes(channel_id)),
+  );
+}
+
+/** Why a budget that is on tells nobody; null when it tells somebody, or is off and says so itself. */
+export function silenceOf(
+  budget: Pick<BudgetAnswer, "channel_ids" | "is_enabled">,
+  channels: readonly Told[],
+): string | null {
+  if (!budget.is_enabled || channelsOf(budget, channels).length > 0) return null;
+  if (channels.length === 0) return "It tells nobody: the project has no channel yet.";
+  return budget.channel_ids.length === 0
+    ? "It tells nobody: all channels of the project are off."
+    : "It tells nobody: the channels chosen for it are off or gone.";
+}
 
 /** How a rule stands. */
 export function ruleState({ state, is_enabled }: Pick<AlertRuleAnswer, "state" | "is_enabled">) {

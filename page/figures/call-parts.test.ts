@@ -1,6 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { CallRow } from "../../schemas/call.ts";
-import { alignUsd, listMarks, shortenId, tellStatus, tellTokens } from "./call-parts.ts";
+import {
+  alignUsd,
+  listMarks,
+  shortenId,
+  tellCostStatus,
+  tellStatus,
+  tellTokens,
+  tellUsage,
+} from "./call-parts.ts";
 
 function signsOf(
   cost_status: CallRow["cost_status"],
@@ -26,6 +34,24 @@ describe("marks of a cost", () => {
 
   test("do not call the usage of a refused call missing, as coverage does not", () => {
     expect(signsOf("priced", "missing")).toBe("");
+  });
+});
+
+describe("facts of a call", () => {
+  test("say of a refused call that it costs nothing, and not that something is missing", () => {
+    const refused = { cost_status: "priced", usage_status: "missing" } as const;
+    expect(tellUsage(refused)).toBe("none: the call was refused");
+    expect(tellCostStatus(refused)).toBe("nothing: the call was refused");
+  });
+
+  test.each([
+    ["priced", "reported", "priced"],
+    ["partial", "reported", "partial: a part of the usage has no price"],
+    ["unpriced", "missing", "unpriced: without usage there is nothing to price"],
+    ["unpriced", "reported", "unpriced: no price is known for this call"],
+  ] as const)("say of the cost %s with usage %s: %s", (cost_status, usage_status, words) => {
+    expect(tellCostStatus({ cost_status, usage_status })).toBe(words);
+    expect(tellUsage({ cost_status, usage_status })).toBe(usage_status);
   });
 });
 

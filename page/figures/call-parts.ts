@@ -30,12 +30,29 @@ const USAGE_MARKS: Readonly<Record<CallRow["usage_status"], Mark | null>> = {
 
 type Doubted = Pick<CallRow, "cost_status" | "usage_status">;
 
+/** Whether the provider refused the call: it has no usage, none is missing, and it costs nothing (0008). */
+export function isRefused({ cost_status, usage_status }: Doubted): boolean {
+  return usage_status === "missing" && cost_status === "priced";
+}
+
 /** What is to be known before a call's cost is believed. */
 export function listMarks(call: Doubted): Mark[] {
-  const usage = USAGE_MARKS[call.usage_status];
-  // A call that was refused has no usage, and none is missing: its cost is known to be nothing.
-  const is_told = call.usage_status === "missing" && call.cost_status === "priced";
-  return [COST_MARKS[call.cost_status], is_told ? null : usage].filter((mark) => mark !== null);
+  const usage = isRefused(call) ? null : USAGE_MARKS[call.usage_status];
+  return [COST_MARKS[call.cost_status], usage].filter((mark) => mark !== null);
+}
+
+/** How the usage is known, in words. */
+export function tellUsage(call: Doubted): string {
+  return isRefused(call) ? "none: the call was refused" : call.usage_status;
+}
+
+/** How the cost is known, in words. */
+export function tellCostStatus(call: Doubted): string {
+  if (isRefused(call)) return "nothing: the call was refused";
+  if (call.cost_status === "unpriced" && call.usage_status === "missing") {
+    return "unpriced: without usage there is nothing to price";
+  }
+  return COST_MARKS[call.cost_status]?.words ?? call.cost_status;
 }
 
 /** The marks of a call, before its cost. */

@@ -3,7 +3,7 @@ import type { UsageAnswer, UsageRow } from "../../schemas/api-usage.ts";
 import type { GroupName } from "../../schemas/dimensions.ts";
 import { type Asked, useAnswer } from "../answers.ts";
 import { colorOf, colorOfValue } from "../colors.ts";
-import { mostUsd, shareColumn, usdColumn } from "../columns.ts";
+import { knownUsd, mostUsd, shareColumn, usdColumn } from "../columns.ts";
 import { Figure } from "../figure.ts";
 import { NO_VALUE, ParamChoice } from "../filters.ts";
 import { showChange, showCount, showUsd, UNKNOWN } from "../format.ts";
@@ -109,7 +109,8 @@ function callsColumn(group: GroupName): Column<UsageRow> {
 
 /** The change to the period before; new is what had no cost there. */
 function changeColumn(): Column<UsageRow> {
-  const read = (row: UsageRow) => changeOfUsd(row.cost_usd, row.previous?.cost_usd);
+  const read = ({ cost_usd, coverage, previous }: UsageRow) =>
+    changeOfUsd(knownUsd(cost_usd, coverage), previous?.cost_usd);
   return {
     key: "cost_change_share",
     title: "Change",
@@ -130,22 +131,26 @@ function changeColumn(): Column<UsageRow> {
 export function groupTable(data: UsageAnswer, group: GroupName): TableData<UsageRow> {
   const { rows, totals } = data;
   const readCost = ({ cost_usd }: UsageRow) => cost_usd;
+  const coverage = (row: UsageRow) => row.coverage;
   const claims = totals.client_cost_usd !== null && totals.client_cost_usd !== undefined;
   return {
     columns: [
       nameColumn(group),
       usdColumn("cost_usd", "Cost, USD", readCost, {
         most: mostUsd(rows, readCost),
-        coverage: ({ coverage }) => coverage,
+        coverage,
       }),
-      shareColumn("cost_share", "Share", (row) => shareOfUsd(row.cost_usd, totals.cost_usd)),
+      shareColumn("cost_share", "Share", ({ cost_usd, coverage }) =>
+        shareOfUsd(knownUsd(cost_usd, coverage), totals.cost_usd),
+      ),
       changeColumn(),
       callsColumn(group),
-      usdColumn("cost_per_call_usd", "A call, USD", (row) => row.cost_per_call_usd),
+      usdColumn("cost_per_call_usd", "A call, USD", (row) => row.cost_per_call_usd, { coverage }),
       usdColumn(
         "cost_per_1k_output_tokens_usd",
         "1k output tokens, USD",
         (row) => row.cost_per_1k_output_tokens_usd,
+        { coverage },
       ),
       shareColumn("cache_hit_share", "Read from cache", (row) => row.cache_hit_share),
       ...(claims
@@ -177,7 +182,7 @@ export function CostGroupsFigure({ asked }: { readonly asked: Asked }): VNode {
   const table = useCallback((data: UsageAnswer) => groupTable(data, group), [group]);
   return html`<${Figure}
     title=${`What each cost: ${groupTitle(group)}`}
-    subtitle="The dearest first. A name filters this page, a number of calls leads to them"
+    subtitle="The dearest first, what has no price last. A name filters this page, a number of calls leads to them"
     width="full"
     answer=${answer}
     file=${`cost-by-${group.replace(".", "-")}`}

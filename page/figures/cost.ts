@@ -17,6 +17,7 @@ import { timeColumn, timeOf } from "./steps.ts";
 /** What cost can be split by; the parameter is `group_by`. */
 export const COST_GROUPS = [
   ["model", "by model"],
+  ["request_model", "by requested model"],
   ["provider", "by provider"],
   ["service_name", "by service"],
   ["user_id", "by user"],

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Kind, statusOfTypes, sumByStatus } from "./error-kinds.ts";
+import { failedCalls, type Kind, statusOfTypes, sumByStatus } from "./error-kinds.ts";
 import { mixColors } from "./reds.ts";
 
 function kind(error_type: string | null, http_status: number | null, calls: number): Kind {
@@ -31,6 +31,20 @@ test("a type has a status only when all its calls have the same one", () => {
     kind(null, 400, 1),
   ];
   expect([...statusOfTypes(kinds)]).toEqual([["always", 429]]);
+});
+
+test("the link of a kind has all that tells it apart, what has no value too", () => {
+  const known = { ...kind("RateLimitError", 429, 19), model: "gpt-4o-mini", provider: "openai" };
+  expect(failedCalls(known)).toEqual({
+    status: "error",
+    error_type: "RateLimitError",
+    model: "gpt-4o-mini",
+    provider: "openai",
+  });
+  expect(failedCalls({ ...known, error_type: null, provider: null })).toMatchObject({
+    error_type: "",
+    provider: "",
+  });
 });
 
 test("colours are mixed channel by channel; what is no colour stays", () => {

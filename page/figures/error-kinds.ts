@@ -58,8 +58,10 @@ export function statusOfTypes(kinds: readonly Kind[]): StatusOfType {
   return single;
 }
 
-const failedCalls = ({ model, provider }: Kind) => ({
+/** The filters of the calls that a kind counts; one without a value is asked for as the empty text. */
+export const failedCalls = ({ error_type, model, provider }: Kind) => ({
   status: "error",
+  error_type: error_type ?? "",
   model: model ?? "",
   provider: provider ?? "",
 });

@@ -61,12 +61,9 @@ function failureLines(data: UsageAnswer, group: FailureGroup): readonly GroupLin
   return groupLines(data, group, readErrors, readErrors).filter(({ total }) => total > 0);
 }
 
-/** The link of a group: the failed calls of it, where these can be told apart. */
+/** The link of a group: the failed calls of it. */
 function hrefOf(group: FailureGroup, value: string): string {
-  return linkTo("calls", {
-    status: "error",
-    ...(group === "error_type" ? {} : { [group]: value }),
-  });
+  return linkTo("calls", { status: "error", [group]: value });
 }
 
 interface StackProps extends FailuresProps {
@@ -129,9 +126,7 @@ export function FailuresFigure({ group, answer, step, range, statuses }: StackPr
         items=${failureLines(data, group).map((line, index) => ({
           name: titleOf(line),
           color: redOf(index).background,
-          ...(line.value === null || group === "error_type"
-            ? {}
-            : { href: hrefOf(group, line.value) }),
+          ...(line.value === null ? {} : { href: hrefOf(group, line.value) }),
         }))}
       />`}
   />`;
@@ -233,10 +228,9 @@ interface TableProps {
 
 function nameColumn(group: FailureGroup, statuses: StatusOfType): Column<UsageRow> {
   const title = DIMENSION_TITLES[group] ?? group;
-  if (group === "error_type") {
-    return textColumn(group, title, (row) => nameOfFailure(row, group, statuses));
-  }
-  return linkColumn(group, title, (row) => row[group] ?? null, {
+  const nameOf = (row: UsageRow) =>
+    group === "error_type" ? nameOfFailure(row, group, statuses) : (row[group] ?? null);
+  return linkColumn(group, title, nameOf, {
     view: "calls",
     patch: (row) => ({ status: "error", [group]: row[group] ?? "" }),
   });

@@ -5,12 +5,11 @@
  * Invariant: what is shown is a copy of one moment, so that it does not change while it is drawn.
  */
 import type { LiveFrame } from "../../schemas/api-live.ts";
-import type { CallRow } from "../../schemas/call.ts";
 import { ask } from "../api.ts";
 import { useEffect, useRef, useState } from "../html.ts";
 import { FILTER_NAMES } from "../url.ts";
 import { followLive, type LiveState } from "./live-stream.ts";
-import { fitsFilters, LiveTail, type SeenTotals } from "./live-tail.ts";
+import { fitsFilters, LiveTail, type SeenCall, type SeenTotals } from "./live-tail.ts";
 
 /** Least time between two drawings, ms. */
 const DRAW_MS = 500;
@@ -24,7 +23,7 @@ export interface LiveMoment {
   readonly state: LiveState | { readonly kind: "asleep" };
   /** When this tail began, Unix ms. */
   readonly since_ms: number;
-  readonly rows: readonly CallRow[];
+  readonly rows: readonly SeenCall[];
   readonly seen: SeenTotals;
   readonly left_out: number;
   readonly is_unsure: boolean;

@@ -38,6 +38,19 @@ test("a call that changes counts once, as it was told last", () => {
   expect(tail.rows.map(({ call_id }) => call_id)).toEqual(["call-1", "call-2"]);
 });
 
+test("the call that arrived last is on top with when it was told, though it began before", () => {
+  const tail = new LiveTail(() => true);
+  tail.add(frame([call(1, { start_time: "2026-11-21T11:59:58Z" })]));
+  tail.add({
+    ...frame([call(2, { start_time: "2026-10-21T11:00:00Z" })]),
+    time: "2026-11-21T12:00:05.000Z",
+  });
+  expect(tail.rows.map(({ call_id, arrived_at }) => [call_id, arrived_at])).toEqual([
+    ["call-2", "2026-11-21T12:00:05.000Z"],
+    ["call-1", "2026-11-21T12:00:00.000Z"],
+  ]);
+});
+
 test("a call that is withdrawn leaves the list and the sums", () => {
   const tail = new LiveTail(() => true);
   tail.add(frame([call(1), call(2)]));

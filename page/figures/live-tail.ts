@@ -60,7 +60,7 @@ function combine(a: SeenTotals, b: SeenTotals, sign: 1 | -1): SeenTotals {
 }
 
 /** What filters of the page read of a call. */
-const READ: Readonly<Record<FilterName, (call: CallRow) => string | null>> = {
+const READ: Readonly<Record<FilterName | "error_type", (call: CallRow) => string | null>> = {
   model: ({ response_model, request_model }) => response_model ?? request_model,
   request_model: ({ request_model }) => request_model,
   provider: ({ provider }) => provider,
@@ -71,6 +71,7 @@ const READ: Readonly<Record<FilterName, (call: CallRow) => string | null>> = {
   operation: ({ operation }) => operation,
   session_id: ({ session_id }) => session_id,
   price_id: ({ price_id }) => price_id,
+  error_type: ({ error_type }) => error_type,
 };
 
 /** Whether a call has one of the values of every filter of the address, as the API decides it. */
@@ -81,12 +82,15 @@ export function fitsFilters(call: CallRow, params: URLSearchParams): boolean {
   });
 }
 
+/** A call, and when the server told of it: its clock, RFC 3339. */
+export type SeenCall = CallRow & { readonly arrived_at: string };
+
 type CallsFrame = Extract<LiveFrame, { kind: "calls" }>;
 
 /** What is seen; `rows` and `totals` are new objects after each change. */
 export class LiveTail {
-  /** The newest that were told first. */
-  rows: readonly CallRow[] = [];
+  /** Those that arrived last first, whenever they began. */
+  rows: readonly SeenCall[] = [];
   totals: SeenTotals = NOTHING;
   /** Frames that changed something. */
   changes = 0;
@@ -102,10 +106,12 @@ export class LiveTail {
   }
 
   /** Takes the calls of a frame. */
-  add({ calls, withdrawn, left_out }: CallsFrame): void {
+  add({ time, calls, withdrawn, left_out }: CallsFrame): void {
     const told = new Set([...withdrawn, ...calls.map(({ call_id }) => call_id)]);
     for (const call_id of told) this.#takeBack(call_id);
-    const fitting = calls.filter((call) => this.#fits(call));
+    const fitting = calls
+      .filter((call) => this.#fits(call))
+      .map((call) => ({ ...call, arrived_at: time }));
     for (const call of fitting) this.#count(call);
     this.left_out += left_out ?? 0;
     this.is_unsure ||= left_out === null;

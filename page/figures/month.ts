@@ -1,4 +1,4 @@
-/** This month so far, and what it will have cost at this pace. */
+/** This month so far, and what it is forecast to have cost, as budgets have it. */
 import type { CostsOfPeriodAnswer } from "../../schemas/api-analytics.ts";
 import { type Answer, type Asked, useAnswer } from "../answers.ts";
 import { colorOf } from "../colors.ts";
@@ -44,10 +44,12 @@ export function useMonth(asked: Asked): Answer<CostsOfPeriodAnswer> {
 }
 
 const SO_FAR = "So far";
-const PACE = "At this pace";
+const FORECAST = "Forecast";
 const BEFORE = "Whole month before";
 
-function monthSeries({ series, projection, previous_period, tz, period }: CostsOfPeriodAnswer) {
+type Forecast = Pick<CostsOfPeriodAnswer["forecast"], "cost_usd" | "reason" | "known_days">;
+
+function monthSeries({ series, forecast, previous_period, tz, period }: CostsOfPeriodAnswer) {
   const range: Range = {
     from: dayIn(tz, Date.parse(period.from)),
     to: dayIn(tz, Date.parse(period.to)),
@@ -71,10 +73,10 @@ function monthSeries({ series, projection, previous_period, tz, period }: CostsO
   const lines: Series[] = [
     { name: SO_FAR, color: colorOf("cost"), values: so_far },
     {
-      name: PACE,
+      name: FORECAST,
       color: colorOf("cost"),
       is_dashed: true,
-      values: paceOf(so_far, last_ms, end_ms, times, projection.cost_usd),
+      values: lineTo(so_far, last_ms, end_ms, times, forecast.cost_usd),
     },
     {
       name: BEFORE,
@@ -88,21 +90,21 @@ function monthSeries({ series, projection, previous_period, tz, period }: CostsO
   return { range, lines: lines.filter(({ values }) => values.size > 0) };
 }
 
-/** A straight line from the last day to the projection, a place of the chart for each day. */
-function paceOf(
+/** A straight line from the last day to the forecast, a place of the chart for each day. */
+function lineTo(
   so_far: ReadonlyMap<number, number | null>,
   last_ms: number,
   end_ms: number,
   times: readonly number[],
-  projected: string | null,
+  forecast_usd: string | null,
 ): ReadonlyMap<number, number> {
   const start = so_far.get(last_ms) ?? null;
-  if (projected === null || start === null || end_ms <= last_ms) return new Map();
-  const slope = (Number(projected) - start) / (end_ms - last_ms);
+  if (forecast_usd === null || start === null || end_ms <= last_ms) return new Map();
+  const slope = (Number(forecast_usd) - start) / (end_ms - last_ms);
   return new Map(
     times
       .filter((at) => at >= last_ms)
-      .map((at) => [at, at === end_ms ? Number(projected) : start + slope * (at - last_ms)]),
+      .map((at) => [at, at === end_ms ? Number(forecast_usd) : start + slope * (at - last_ms)]),
   );
 }
 
@@ -118,12 +120,15 @@ function monthTable({ series }: CostsOfPeriodAnswer): TableData<MonthDay> {
   };
 }
 
-function monthWords({ totals, projection, previous_period }: CostsOfPeriodAnswer): string {
-  const pace =
-    projection.cost_usd === null
-      ? (projection.reason ?? "no forecast")
-      : `${showUsd(projection.cost_usd)} at this pace`;
-  return `${showUsd(totals.cost_usd)} so far, ${pace}; the month before ${showUsd(previous_period.totals.cost_usd)}`;
+/** What a period is forecast to cost, in the words that budgets have for it. */
+export function forecastWords({ cost_usd, reason, known_days }: Forecast): string {
+  return cost_usd === null
+    ? `No forecast: ${reason ?? "it is not known"}`
+    : `Forecast ${showUsd(cost_usd)}, from ${known_days} days`;
+}
+
+function monthWords({ totals, forecast, previous_period }: CostsOfPeriodAnswer): string {
+  return `${showUsd(totals.cost_usd)} so far. ${forecastWords(forecast)}. The month before ${showUsd(previous_period.totals.cost_usd)}`;
 }
 
 /** The figure. */
@@ -136,7 +141,7 @@ export function MonthFigure({ answer }: { readonly answer: Answer<CostsOfPeriodA
   });
   const items = [
     { name: SO_FAR, color: colorOf("cost") },
-    { name: `${PACE} (dashed)`, color: colorOf("cost") },
+    { name: `${FORECAST} (dashed)`, color: colorOf("cost") },
     { name: BEFORE, color: colorOf("other") },
   ];
   return html`<${Figure}
@@ -153,6 +158,6 @@ export function MonthFigure({ answer }: { readonly answer: Answer<CostsOfPeriodA
     footer=${(data: CostsOfPeriodAnswer) =>
       data.series.length > 0 &&
       html`<${Legend} items=${items} />
-        <span title=${data.projection.assumptions.join("\n")}>${monthWords(data)}.</span>`}
+        <span title=${data.forecast.assumptions.join("\n")}>${monthWords(data)}.</span>`}
   />`;
 }

@@ -13,6 +13,7 @@ import { showBytes, showCount, showDuration, showRate, type Unit } from "../form
 import { html, useCallback, type VNode } from "../html.ts";
 import { timeSeries } from "../series.ts";
 import type { Column, TableData } from "../table.ts";
+import { dayIn, showStep } from "../time.ts";
 
 /** Seconds as the nanoseconds that durations are shown from. */
 export const NS_PER_S = 1e9;
@@ -96,7 +97,8 @@ const PANELS: readonly Panel[] = [
   },
   {
     title: "Ingest lag",
-    subtitle: "End of a span to its receipt; the last 24 hours of the range",
+    subtitle:
+      "End of a span to its receipt, in the last 24 hours of the range; history sent late counts too, and is no fault",
     file: "ingest-lag",
     unit: "ns",
     kind: "line",
@@ -129,7 +131,7 @@ const PANELS: readonly Panel[] = [
   },
   {
     title: "Waiting",
-    subtitle: "Records in the log, and quarters of an hour that sums lack",
+    subtitle: "Records in the log, and 15-minute sums to compute",
     file: "waiting",
     unit: "count",
     kind: "line",
@@ -142,7 +144,7 @@ const PANELS: readonly Panel[] = [
       },
       {
         key: "dirty_buckets",
-        title: "Quarters to sum up",
+        title: "15-minute sums to compute",
         color: "p95",
         read: (point) => point.dirty_buckets,
       },
@@ -201,7 +203,45 @@ function panelTable({ points, interval_s }: CollectorAnswer, panel: Panel, tz: s
   return { columns, rows: points } satisfies TableData<CollectorPoint>;
 }
 
-function panelOption(data: CollectorAnswer, { lines, unit, kind }: Panel, tz: string) {
+/** A range longer than this has days on its axis, not times, ms. */
+const MAX_TIMES_MS = 36 * 3_600_000;
+/** Days with a label, at most: as many as fit into a third of a page. */
+const MAX_DAY_LABELS = 7;
+
+/** The points that are labelled by their day: the first of every day, or of every second day and so on. */
+export function dayTicks(times_ms: readonly number[], tz: string): ReadonlySet<number> {
+  const days = times_ms.map((at) => dayIn(tz, at));
+  const firsts = times_ms.filter((_, index) => index > 0 && days[index] !== days[index - 1]);
+  const every = Math.ceil(firsts.length / MAX_DAY_LABELS);
+  return new Set(firsts.filter((_, index) => index % every === 0));
+}
+
+/** Labels of a long range; the chart's own ones for a short one. */
+function axisOf(points: readonly CollectorPoint[], tz: string): object {
+  const times = points.map(({ time }) => Date.parse(time));
+  if ((times.at(-1) ?? 0) - (times[0] ?? 0) <= MAX_TIMES_MS) return {};
+  const ticks = dayTicks(times, tz);
+  const isTick = (_index: number, value: string) => ticks.has(Number(value));
+  return {
+    axisTick: { interval: isTick },
+    axisLabel: {
+      interval: isTick,
+      hideOverlap: true,
+      formatter: (value: string) =>
+        showStep(Number(value), "day", tz)
+          .replace(/^\w+, /, "")
+          .replace(/ \d{4}$/, ""),
+    },
+  };
+}
+
+function panelOption(data: CollectorAnswer, panel: Panel, tz: string) {
+  const option = seriesOption(data, panel, tz);
+  const axis = option["xAxis"] as object;
+  return { ...option, xAxis: { ...axis, ...axisOf(data.points, tz) } };
+}
+
+function seriesOption(data: CollectorAnswer, { lines, unit, kind }: Panel, tz: string) {
   const { points, interval_s, to } = data;
   return timeSeries({
     series: lines.map(({ title, color, read }) => ({

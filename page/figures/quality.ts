@@ -29,7 +29,7 @@ function listSources({ sources }: QualityAnswer, tz: string): TableData<Source> 
         (row) => row.calls_suspected_duplicate,
       ),
       countColumn("calls_clock_skewed", "Wrong clock", (row) => row.calls_clock_skewed),
-      countColumn("duplicate_reports", "Told again", (row) => row.duplicate_reports),
+      countColumn("duplicate_reports", "Reported more than once", (row) => row.duplicate_reports),
       instantColumn("last_seen", "Last call", ({ last_seen }) => last_seen, tz),
     ],
     rows: sources,
@@ -55,8 +55,8 @@ export function QualityFigure({ asked }: { readonly asked: Asked }): VNode {
     when_empty="No call in this range."
     footer=${({ totals, truncated }: QualityAnswer) =>
       html`<span
-        >${showCount(totals.calls)} calls, ${showCount(totals.duplicate_reports)} of them told more
-        than once and counted once${truncated ? `; the first ${MAX_SOURCES} sources` : ""}</span
+        >${showCount(totals.calls)} calls; ${showCount(totals.duplicate_reports)} more reports of
+        them are not counted${truncated ? `; the first ${MAX_SOURCES} sources` : ""}</span
       >`}
   />`;
 }

@@ -26,7 +26,11 @@ function savingsTable({ models, target }: SavingsAnswer): TableData<Model> {
       "Caching could save at most, USD",
       (row) => row.cache_could_save_at_most_usd,
     ),
-    usdColumn("batch_could_save_usd", "Batches could save, USD", (row) => row.batch_could_save_usd),
+    usdColumn(
+      "batch_could_save_usd",
+      "Batches could save at most, USD",
+      (row) => row.batch_could_save_usd,
+    ),
   ];
   if (target !== null) {
     const title = `On ${target.model} less, USD`;
@@ -55,12 +59,12 @@ function drawSavings({ cache, batch, target }: SavingsAnswer): VNode {
         note=${cache.reason ?? `if all ${showShort(cache.uncached_tokens)} uncached prompt tokens repeated`}
       />
       <${Tile}
-        title="Batches could save"
+        title="Batches could save, at most"
         value=${showUsd(batch.could_save_usd)}
         exact=${batch.could_save_usd ?? undefined}
         note=${
           batch.reason ??
-          `of ${showUsd(batch.cost_of_candidates_usd)} that could wait; ${showCount(batch.calls_already_batch)} calls are batches`
+          `at most: of ${showUsd(batch.cost_of_candidates_usd)}, counting every call with a batch price, interactive chat too, which cannot wait; ${showCount(batch.calls_already_batch)} are batches already`
         }
       />
       ${target !== null && html`<${TargetTile} target=${target} />`}

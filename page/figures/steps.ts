@@ -10,11 +10,15 @@ export interface StepsProps {
   readonly answer: Answer<UsageAnswer>;
   readonly step: Step;
   readonly range: Range;
+  /** Of the chart, CSS pixels. */
+  readonly height?: number;
 }
 
 /** The start of the step, as the API has it. */
 export function timeColumn(): Column<UsageRow> {
-  return textColumn("time", "From (UTC)", ({ time }) => time?.replace("T", " ").replace("Z", ""));
+  return textColumn("time", "From (UTC)", ({ time }) =>
+    time?.replace("T", " ").replace(/:00(?:\.0+)?Z$|Z$/, ""),
+  );
 }
 
 /** The start of the step of a row, Unix ms. */

@@ -93,7 +93,7 @@ export function UnpricedFigure({ answer }: { readonly answer: Answer<UnpricedAns
   const table = useCallback(unpricedTable, []);
   return html`<${Figure}
     title="Calls without a whole price"
-    subtitle="Their cost is a lower bound; those of the most calls first"
+    subtitle="Their cost is a lower bound; those of the most calls first. Refused calls cost nothing and are not among them"
     width="full"
     height=${120}
     answer=${answer}

@@ -45,7 +45,7 @@ export const CLASS_TITLES: Readonly<Record<TokenClass, string>> = {
 };
 
 /** Good and failed calls. */
-export function CallsFigure({ answer, step, range }: StepsProps): VNode {
+export function CallsFigure({ answer, step, range, height }: StepsProps): VNode {
   const chart = (data: UsageAnswer) => ({
     makeOption: () =>
       timeSeries({
@@ -89,6 +89,7 @@ export function CallsFigure({ answer, step, range }: StepsProps): VNode {
     subtitle=${`Calls by ${step}`}
     answer=${answer}
     file="calls"
+    height=${height}
     table=${table}
     chart=${chart}
     label=${label}
@@ -97,7 +98,7 @@ export function CallsFigure({ answer, step, range }: StepsProps): VNode {
 }
 
 /** Tokens by class. */
-export function TokensFigure({ answer, step, range }: StepsProps): VNode {
+export function TokensFigure({ answer, step, range, height }: StepsProps): VNode {
   const known = useMemo(
     () => TOKEN_CLASS_NAMES.filter((name) => (answer.data?.totals.tokens?.[name] ?? 0) > 0),
     [answer.data],
@@ -138,6 +139,7 @@ export function TokensFigure({ answer, step, range }: StepsProps): VNode {
     subtitle=${`Tokens by class and ${step}`}
     answer=${answer}
     file="tokens"
+    height=${height}
     table=${table}
     chart=${chart}
     isEmpty=${() => known.length === 0}
@@ -149,7 +151,7 @@ export function TokensFigure({ answer, step, range }: StepsProps): VNode {
 const QUANTILES = ["p50", "p95"] as const;
 
 /** Duration and time to first token. */
-export function SpeedFigure({ answer, step, range }: StepsProps): VNode {
+export function SpeedFigure({ answer, step, range, height }: StepsProps): VNode {
   const chart = (data: UsageAnswer) => ({
     makeOption: () =>
       timeSeries({
@@ -199,6 +201,7 @@ export function SpeedFigure({ answer, step, range }: StepsProps): VNode {
     subtitle=${`Duration of calls by ${step}`}
     answer=${answer}
     file="speed"
+    height=${height}
     table=${table}
     chart=${chart}
     footer=${() => html`<${Legend} items=${items} />`}

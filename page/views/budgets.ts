@@ -1,12 +1,13 @@
 /** Budgets and alert rules: how each stands, and what was told. */
 import type { AlertRulesAnswer, BudgetAnswer, BudgetsAnswer } from "../../schemas/alerting.ts";
 import type { WhoamiAnswer } from "../../schemas/api-tenancy.ts";
-import type { DeliveriesAnswer } from "../../schemas/notices.ts";
+import type { ChannelsAnswer, DeliveriesAnswer } from "../../schemas/notices.ts";
 import { type Answer, useAnswer } from "../answers.ts";
 import { Figure } from "../figure.ts";
 import { DeliveriesFigure, RulesFigure } from "../figures/alert-rules.ts";
 import { BudgetCards, budgetTable } from "../figures/budget-cards.ts";
 import { BudgetForm } from "../figures/budget-form.ts";
+import { ChannelForm, EDIT_CHANNEL } from "../figures/channel-form.ts";
 import { FilterBar } from "../filters.ts";
 import { showCount } from "../format.ts";
 import { html, useCallback, useMemo, useRef, type VNode } from "../html.ts";
@@ -15,6 +16,8 @@ import { linkWith, useParams } from "../url.ts";
 
 /** Budgets and rules that the page asks for: the most of a page of the API. */
 const MAX_ROWS = 100;
+/** Channels that a project has at most. */
+const MAX_CHANNELS = 50;
 /** Deliveries that are shown. */
 const MAX_DELIVERIES = 20;
 
@@ -40,6 +43,7 @@ export function BudgetsView(): VNode {
     project,
     limit: MAX_DELIVERIES,
   });
+  const channels = useAnswer<ChannelsAnswer>("/v1/channels", { project, limit: MAX_CHANNELS });
   const who = useAnswer<WhoamiAnswer>("/v1/whoami");
   const may_write = mayWriteBudgets(who.data, project);
   const names = useMemo(
@@ -55,7 +59,7 @@ export function BudgetsView(): VNode {
   return html`<${FilterBar} has_filters=${false} has_range=${false} />
     <${EditForm} budgets=${budgets} may_write=${may_write} project=${project} />
     <div class="grid">
-      <${BudgetsFigure} answer=${budgets} who=${who} may_write=${may_write} tz=${tz} />
+      <${BudgetsFigure} answer=${budgets} ...${{ channels, who, may_write, tz }} />
       ${
         is_settled &&
         html`<${RulesFigure} answer=${alerts} tz=${tz} />
@@ -70,7 +74,7 @@ interface EditProps {
   readonly project: string | null;
 }
 
-/** The form, while the address asks for it: `edit` is `new` or the id of a budget. */
+/** The form, while the address asks for it: `edit` is `new`, `channel` or the id of a budget. */
 function EditForm({ budgets, may_write, project }: EditProps): VNode | null {
   const edit = useParams().get("edit");
   // What is typed outlives a look at the server that fails.
@@ -78,6 +82,7 @@ function EditForm({ budgets, may_write, project }: EditProps): VNode | null {
   const found = budgets.data?.budgets.find(({ budget_id }) => budget_id === edit);
   if (found !== undefined) last.current = found;
   if (edit === null || !may_write) return null;
+  if (edit === EDIT_CHANNEL) return html`<${ChannelForm} project=${project} />`;
   if (edit === "new") return html`<${BudgetForm} key="new" budget=${null} project=${project} />`;
   const budget = last.current?.budget_id === edit ? last.current : null;
   return budget && html`<${BudgetForm} key=${edit} budget=${budget} project=${project} />`;
@@ -85,15 +90,20 @@ function EditForm({ budgets, may_write, project }: EditProps): VNode | null {
 
 interface BudgetsProps {
   readonly answer: Answer<BudgetsAnswer>;
+  readonly channels: Answer<ChannelsAnswer>;
   readonly who: Answer<WhoamiAnswer>;
   readonly may_write: boolean;
   readonly tz: string;
 }
 
-function BudgetsFigure({ answer, who, may_write, tz }: BudgetsProps): VNode {
+function BudgetsFigure({ answer, channels, who, may_write, tz }: BudgetsProps): VNode {
   const table = useCallback(({ budgets }: BudgetsAnswer) => budgetTable(budgets, tz), [tz]);
   const draw = ({ budgets }: BudgetsAnswer) =>
-    html`<${BudgetCards} budgets=${budgets} may_write=${may_write} />`;
+    html`<${BudgetCards}
+      budgets=${budgets}
+      channels=${channels.data?.channels ?? null}
+      may_write=${may_write}
+    />`;
   const words =
     who.data !== null && !may_write
       ? "This key may look at budgets, not change them."
@@ -109,10 +119,27 @@ function BudgetsFigure({ answer, who, may_write, tz }: BudgetsProps): VNode {
     draw=${draw}
     when_empty=${`A budget says how much calls may cost in a window of the calendar, tells you at 50, 80 and 100 %, and when the forecast is over it. It never stops a call.${may_write ? " Make the first one with “New budget”." : ""}`}
     aside=${may_write && html`<a class="button" href=${linkWith({ edit: "new" })}>New budget</a>`}
-    footer=${
-      answer.data === null || answer.data.next_cursor === null
-        ? undefined
-        : () => html`<span>The first ${showCount(MAX_ROWS)} budgets; the API has more.</span>`
-    }
+    footer=${({ next_cursor }: BudgetsAnswer) =>
+      html`${next_cursor !== null && html`<p>The first ${showCount(MAX_ROWS)} budgets; the API has more.</p>`}
+        <${ToldTo} channels=${channels.data?.channels ?? null} may_write=${may_write} />`}
   />`;
+}
+
+interface ToldProps {
+  readonly channels: ChannelsAnswer["channels"] | null;
+  readonly may_write: boolean;
+}
+
+/** The channels of the project, and a way to one more. */
+function ToldTo({ channels, may_write }: ToldProps): VNode | null {
+  if (channels === null) return null;
+  const names = channels.map(
+    ({ name, kind, is_enabled }) => `${name} (${kind}${is_enabled ? "" : ", off"})`,
+  );
+  const words = names.length === 0 ? "Channels: none." : `Channels: ${names.join(", ")}.`;
+  return html`<span class="hint"
+    >${`${words} `}${
+      may_write && html`<a href=${linkWith({ edit: EDIT_CHANNEL })}>New channel</a>`
+    }</span
+  >`;
 }

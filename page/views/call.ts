@@ -12,10 +12,13 @@ import {
   type Fact,
   Facts,
   FindById,
+  isRefused,
   listMarks,
   NO_FILTERS,
   showExactInstant,
+  tellCostStatus,
   tellStatus,
+  tellUsage,
 } from "../figures/call-parts.ts";
 import { showCount, showDuration, showUsd } from "../format.ts";
 import { html, useCallback, useMemo, type VNode } from "../html.ts";
@@ -92,6 +95,7 @@ function Tiles({ call }: { readonly call: CallRow | null }): VNode {
   const claimed = call?.client_cost_usd ?? null;
   const cost_note =
     marks.map(({ words }) => words.split(":")[0]).join(", ") ||
+    (call !== null && isRefused(call) ? "refused calls cost nothing" : "") ||
     (claimed === null ? "" : `the client claims ${showUsd(claimed)}`);
   return html`<div class="tiles trace-tiles">
     <${Tile}
@@ -108,7 +112,7 @@ function Tiles({ call }: { readonly call: CallRow | null }): VNode {
     <${Tile}
       title="Tokens in"
       value=${show(({ input_total }) => showCount(input_total))}
-      note=${call?.usage_status ?? ""}
+      note=${call === null ? "" : tellUsage(call)}
     />
     <${Tile}
       title="Tokens out"
@@ -149,8 +153,8 @@ function Reason({ data: { span, call } }: { readonly data: ExplainAnswer }): VNo
   if (call !== null) {
     facts.push(
       ["Other reports", showCount(call.duplicates)],
-      ["Usage", call.usage_status],
-      ["Cost", call.cost_status],
+      ["Usage", tellUsage(call)],
+      ["Cost", tellCostStatus(call)],
     );
   }
   return html`<div>

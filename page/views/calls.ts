@@ -7,11 +7,12 @@ import { countColumn, durationColumn, textColumn } from "../columns.ts";
 import { addUsd } from "../money.ts";
 import { CoverageBadge, Figure } from "../figure.ts";
 import { CallCost, CallStatus, shortenId, tellTokens } from "../figures/call-parts.ts";
+import { ExportCalls } from "../figures/calls-export.ts";
 import { listQuery, Pager } from "../figures/pager.ts";
 import { CLASS_TITLES, TOKEN_CLASS_NAMES } from "../figures/usage.ts";
 import { chosen, FilterBar, ParamChoice } from "../filters.ts";
 import { showCount, showShort, showUsd, UNKNOWN } from "../format.ts";
-import { html, useCallback, useRef, type VNode } from "../html.ts";
+import { html, useCallback, useMemo, useRef, type VNode } from "../html.ts";
 import type { Column, TableData } from "../table.ts";
 import { showInstant } from "../time.ts";
 import { linkTo, setParams, useParams, type ViewName } from "../url.ts";
@@ -39,10 +40,10 @@ export function CallsView(): VNode {
   const trace_id = params.get("trace_id");
   const by_class = chosen(params, "tokens", TOKEN_CHOICES) === "classes";
   const { tz } = asked.range;
+  const filters = { status: status === "" ? null : status, trace_id };
   const answer = useAnswer<CallsAnswer>("/v1/calls", {
     ...listQuery(asked, cursor),
-    status: status === "" ? null : status,
-    trace_id,
+    ...filters,
     limit: PAGE_ROWS,
   });
   const table = useCallback(
@@ -52,6 +53,10 @@ export function CallsView(): VNode {
     }),
     [tz, by_class],
   );
+  // Not the instants of the range, which move on while an export is under way.
+  const key = new URLSearchParams(params);
+  key.delete("cursor");
+  const exported = useMemo(() => exportColumns(tz), [tz]);
   const footer = ({ calls, from, to, next_cursor }: CallsAnswer) =>
     html`<${Pager}
       ...${{ noun: "calls", rows: calls.length, cursor, next_cursor, from, to, tz }}
@@ -68,7 +73,12 @@ export function CallsView(): VNode {
         title="Calls"
         subtitle="Newest first; each counts once"
         answer=${answer}
-        file="calls"
+        file="calls-of-this-page"
+        aside=${html`<${ExportCalls}
+          key=${key.toString()}
+          query=${{ ...listQuery(asked, null), ...filters }}
+          columns=${exported}
+        />`}
         table=${table}
         can_sort=${false}
         height=${MIN_HEIGHT}
@@ -222,7 +232,7 @@ function callColumns(tz: string, tokens: readonly Column<CallRow>[]): Column<Cal
     {
       key: "status",
       title: "Status",
-      value: ({ status, error_type }) => (status === "ok" ? status : (error_type ?? status)),
+      value: ({ status }) => status,
       show: (call) => html`<${CallStatus} call=${call} />`,
     },
     {
@@ -237,6 +247,22 @@ function callColumns(tz: string, tokens: readonly Column<CallRow>[]): Column<Cal
     textColumn("provider", "Provider", ({ provider }) => provider),
     textColumn("operation", "Operation", ({ operation }) => operation),
     idColumn("session_id", "Session", "sessions"),
+    textColumn("error_type", "Error type", ({ error_type }) => error_type),
+    textColumn("http_status", "HTTP", ({ http_status }) => http_status),
+    textColumn("usage_status", "Usage is", ({ usage_status }) => usage_status),
+    textColumn("cost_status", "Cost is", ({ cost_status }) => cost_status),
+    textColumn("price_id", "Price", ({ price_id }) => price_id),
+  ];
+}
+
+/** The columns of the CSV of all calls: those of the table with all tokens, and the ids. */
+function exportColumns(tz: string): Column<CallRow>[] {
+  const classes = TOKEN_CLASS_NAMES.map((name) =>
+    countColumn<CallRow>(`tokens_${name}`, CLASS_TITLES[name], ({ tokens }) => tokens[name]),
+  );
+  return [
+    textColumn("call_id", "Call", ({ call_id }) => call_id),
+    ...callColumns(tz, [...totalColumns(), ...classes]),
   ];
 }
 

@@ -5,6 +5,7 @@ import { countColumn, instantColumn, textColumn } from "../columns.ts";
 import { Figure, ProblemBox, Tile } from "../figure.ts";
 import { NS_PER_S, PipelineFigures } from "../figures/pipeline.ts";
 import { QualityFigure } from "../figures/quality.ts";
+import { OLD_SAMPLE_MS, Verdict } from "../figures/verdict.ts";
 import { FilterBar } from "../filters.ts";
 import { showBytes, showCount, showDuration, showRate, showShare, UNKNOWN } from "../format.ts";
 import { html, useCallback, type VNode } from "../html.ts";
@@ -16,8 +17,6 @@ const MAX_RANGE_MS = 31 * 86_400_000;
 /** Steps of the rates of now, seconds, and how many of them are looked at. */
 const NOW_STEP_S = 60;
 const NOW_STEPS = 5;
-/** A sample older than this is told as a problem, ms: collectors write one every 15 seconds. */
-const OLD_SAMPLE_MS = 120_000;
 const FORBIDDEN = 403;
 
 /** The view. */
@@ -27,12 +26,20 @@ export function CollectorView(): VNode {
   const now = useAnswer<CollectorAnswer>("/v1/collector", { interval_s: NOW_STEP_S });
   const { is_cut, ...range } = cutRange(asked.range);
   const answer = useAnswer<CollectorAnswer>("/v1/collector", range);
+  // What stands below waits for the verdict, so that a long one pushes nothing down.
+  if (now.data === null && now.problem === null) {
+    return html`<${FilterBar} />
+      <div key="waiting" class="skeleton reasons">
+        <span class="hidden">Loading the collector</span>
+      </div>`;
+  }
   const is_forbidden = now.problem?.status === FORBIDDEN;
   return html`<${FilterBar} />
     ${
       is_forbidden
         ? html`<${ProblemBox} problem=${now.problem} reload=${now.reload} />`
-        : html`<${StateLine} answer=${now} />
+        : html`${now.data !== null && html`<${Verdict} data=${now.data} now_ms=${nowMs()} />`}
+            <${StateLine} answer=${now} />
             <${Tiles} answer=${now} />
             ${is_cut && html`<p class="note">The collector keeps samples for 30 days: its figures show the last 31 days of the range.</p>`}
             <div class="grid">
@@ -42,7 +49,7 @@ export function CollectorView(): VNode {
               <${StorageFigure} answer=${now} />
             </div>`
     }
-    <div class="grid"><${QualityFigure} asked=${asked} /></div>`;
+    <div key="quality" class="grid"><${QualityFigure} asked=${asked} /></div>`;
 }
 
 /** The part of a range that samples are kept for, as the API takes it. */
@@ -114,7 +121,8 @@ const TILES: readonly TileText[] = [
   {
     title: "Ingest lag, p95",
     value: ({ totals }) => showSeconds(totals.ingest_lag_p95_s),
-    note: ({ totals }) => `half within ${showSeconds(totals.ingest_lag_p50_s)}`,
+    note: ({ totals }) =>
+      `half within ${showSeconds(totals.ingest_lag_p50_s)}; history sent late counts too, and is no fault`,
   },
   {
     title: "Waiting in the log",
@@ -130,15 +138,15 @@ const TILES: readonly TileText[] = [
   {
     title: "Dead letters",
     value: ({ now }) => showCount(now.dead_letter_records),
-    note: ({ now }) => `records, ${showBytes(now.dead_letter_bytes)}`,
+    note: ({ now }) => `records that ClickHouse refused, ${showBytes(now.dead_letter_bytes)}`,
   },
   {
-    title: "Sums behind",
+    title: "15-minute sums to compute",
     value: ({ backlog }) => showCount(backlog.dirty_buckets),
     note: ({ backlog }) =>
       backlog.dirty_buckets === 0
-        ? "quarters of an hour"
-        : `quarters; the oldest ${showSeconds(backlog.oldest_dirty_s)}`,
+        ? "none is waiting"
+        : `the oldest waits ${showSeconds(backlog.oldest_dirty_s)}; answers are exact all the same`,
   },
 ];
 

@@ -8,7 +8,7 @@ import { CostGroupsFigure, SplitChoice } from "../figures/cost-groups.ts";
 import { CostFigure } from "../figures/cost.ts";
 import { DearTracesFigure } from "../figures/dear-traces.ts";
 import { HeatFigure } from "../figures/heat.ts";
-import { MonthFigure, useMonth } from "../figures/month.ts";
+import { forecastWords, MonthFigure, useMonth } from "../figures/month.ts";
 import { SavingsFigure } from "../figures/savings.ts";
 import { FilterBar } from "../filters.ts";
 import { showChange, showCount, showUsd, UNKNOWN } from "../format.ts";
@@ -82,7 +82,6 @@ function Tiles({ totals: answer, month }: TilesProps): VNode {
     const share = changeOfUsd(totals?.[name], previous?.[name]);
     return share === null ? null : `${showChange(share)} on before`;
   };
-  const projected = month.data?.projection.cost_usd ?? null;
   const claimed = totals?.client_cost_usd ?? null;
   return html`<div class="tiles">
     <${Tile}
@@ -110,7 +109,7 @@ function Tiles({ totals: answer, month }: TilesProps): VNode {
       title="This month"
       value=${textOf(month, (data) => showUsd(data.totals.cost_usd))}
       exact=${month.data?.totals.cost_usd ?? undefined}
-      note=${projected === null ? (month.data?.projection.reason ?? "") : `${showUsd(projected)} at this pace`}
+      note=${month.data === null ? "" : forecastWords(month.data.forecast)}
       href=${linkTo("budgets")}
     />
     <${Tile}

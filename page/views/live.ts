@@ -1,11 +1,10 @@
-/** Calls as they arrive, the newest on top, and what they came to since one began to look. */
+/** Calls as they arrive, the latest to arrive on top, and what they came to since one began to look. */
 import type { LiveFrame } from "../../schemas/api-live.ts";
-import type { CallRow } from "../../schemas/call.ts";
 import type { Answer } from "../answers.ts";
-import { countColumn, durationColumn, textColumn, usdColumn } from "../columns.ts";
+import { countColumn, durationColumn, instantColumn, textColumn, usdColumn } from "../columns.ts";
 import { CallCost, CallStatus, NO_FILTERS } from "../figures/call-parts.ts";
 import { type LiveMoment, useLive } from "../figures/live-follow.ts";
-import { MAX_LISTED } from "../figures/live-tail.ts";
+import { MAX_LISTED, type SeenCall } from "../figures/live-tail.ts";
 import { Figure, Tile } from "../figure.ts";
 import { FilterBar } from "../filters.ts";
 import { showCount, showShare, showShort, showUsd } from "../format.ts";
@@ -163,8 +162,17 @@ function SeenTiles({ moment, tz }: MomentProps): VNode {
   </div>`;
 }
 
-function liveColumns(tz: string): readonly Column<CallRow>[] {
+function liveColumns(tz: string): readonly Column<SeenCall>[] {
   return [
+    {
+      ...instantColumn<SeenCall>("arrived_at", "Arrived", ({ arrived_at }) => arrived_at, tz),
+      // Whoever looks knows the day.
+      show: ({ arrived_at }) =>
+        html`<span title=${showInstant(Date.parse(arrived_at), tz)}
+          >${showInstant(Date.parse(arrived_at), tz).split(", ").at(-1)}</span
+        >`,
+      hint: "When the server told of it; a call is told of when it ends, or later",
+    },
     {
       key: "start_time",
       title: `Start (${tz})`,
@@ -187,7 +195,7 @@ function liveColumns(tz: string): readonly Column<CallRow>[] {
     countColumn("output_total", "Tokens out", ({ output_total }) => output_total),
     durationColumn("duration_ns", "Duration", ({ duration_ns }) => duration_ns),
     {
-      ...usdColumn<CallRow>("cost_usd", "Cost, USD", ({ cost_usd }) => cost_usd),
+      ...usdColumn<SeenCall>("cost_usd", "Cost, USD", ({ cost_usd }) => cost_usd),
       show: (call) => html`<${CallCost} call=${call} />`,
     },
     {
@@ -207,12 +215,12 @@ interface CallsProps extends MomentProps {
 }
 
 function CallsFigure({ moment, tz, has_filters }: CallsProps): VNode {
-  const answer: Answer<readonly CallRow[]> = useMemo(
+  const answer: Answer<readonly SeenCall[]> = useMemo(
     () => ({ data: moment.rows, problem: null, is_loading: false, reload: () => {} }),
     [moment.rows],
   );
   const table = useCallback(
-    (rows: readonly CallRow[]): TableData<CallRow> => ({ columns: liveColumns(tz), rows }),
+    (rows: readonly SeenCall[]): TableData<SeenCall> => ({ columns: liveColumns(tz), rows }),
     [tz],
   );
   const missed = moment.is_unsure
@@ -227,7 +235,7 @@ function CallsFigure({ moment, tz, has_filters }: CallsProps): VNode {
     : "";
   return html`<${Figure}
     title="Calls as they arrive"
-    subtitle=${`Newest on top, at most ${MAX_LISTED}`}
+    subtitle=${`The latest to arrive on top, at most ${MAX_LISTED}; history that is sent late arrives late`}
     width="full"
     height=${LIST_HEIGHT}
     answer=${answer}

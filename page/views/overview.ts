@@ -1,7 +1,7 @@
 /** What was used and spent, at one glance: the same figures as `GET /v1/analytics/dashboard`. */
 import type { DashboardAnswer } from "../../schemas/api-analytics.ts";
 import type { UsageAnswer } from "../../schemas/api-usage.ts";
-import { type Answer, type Coverage, useAnswer, useAsked } from "../answers.ts";
+import { type Answer, type Asked, type Coverage, useAnswer, useAsked } from "../answers.ts";
 import {
   countColumn,
   linkColumn,
@@ -55,9 +55,9 @@ export function OverviewView(): VNode {
     <div class="grid">
       <${CostFigure} asked=${asked} />
       <${CallsFigure} ...${steps} />
-      <${TokensFigure} ...${steps} />
-      <${SpeedFigure} ...${steps} />
-      <${UsersFigure} answer=${dashboard} />
+      <${TokensFigure} ...${steps} height=${tableHeight(10)} />
+      <${SpeedFigure} ...${steps} height=${tableHeight(10)} />
+      <${UsersFigure} answer=${dashboard} asked=${asked} />
       <${ModelsFigure} answer=${dashboard} />
       <${ServicesFigure} answer=${dashboard} />
     </div>`;
@@ -183,6 +183,7 @@ function ModelsFigure({ answer }: Props): VNode {
     file="models"
     height=${tableHeight(10)}
     table=${table}
+    footer=${() => "A call that failed has no answering model and stands under the one asked for."}
   />`;
 }
 
@@ -207,12 +208,19 @@ function ServicesFigure({ answer }: Props): VNode {
     width="full"
     answer=${answer}
     file="services"
-    height=${tableHeight(10)}
+    height=${tableHeight(5)}
     table=${table}
   />`;
 }
 
-function UsersFigure({ answer }: Props): VNode {
+function UsersFigure({ answer, asked }: Props & { readonly asked: Asked }): VNode {
+  const names_users = (asked.query["user_id"] as readonly string[]).length > 0;
+  // What no user is named for: a list of users alone would hide it.
+  const unnamed = useAnswer<UsageAnswer>(names_users ? null : "/v1/usage", {
+    ...asked.query,
+    user_id: [""],
+    measures: "calls,cost_usd",
+  });
   type User = DashboardAnswer["users"]["top"][number];
   const table = useCallback(
     ({ users }: DashboardAnswer): TableData<User> => ({
@@ -237,7 +245,14 @@ function UsersFigure({ answer }: Props): VNode {
     height=${tableHeight(10)}
     table=${table}
     when_empty="No call in this range names a user."
-    footer=${({ users }: DashboardAnswer) =>
-      html`<span>${showCount(users.users)} different users</span>`}
+    footer=${({ users }: DashboardAnswer) => html`
+      <span>${`${showCount(users.users)} different users. `}</span>
+      ${
+        (unnamed.data?.totals.calls ?? 0) > 0 &&
+        html`<a href=${linkTo("calls", { user_id: "" })}>
+          ${`${showCount(unnamed.data?.totals.calls)} calls for ${showUsd(unnamed.data?.totals.cost_usd)} name none`}
+        </a>`
+      }
+    `}
   />`;
 }

@@ -3,7 +3,7 @@ import type { UnpricedAnswer } from "../../schemas/api-lists.ts";
 import type { PricesAnswer } from "../../schemas/api-prices.ts";
 import type { UsageAnswer, UsageRow } from "../../schemas/api-usage.ts";
 import { type Answer, type Asked, nowMs, useAnswer, useAsked } from "../answers.ts";
-import { mostUsd, shareColumn, shortColumn, textColumn, usdColumn } from "../columns.ts";
+import { knownUsd, mostUsd, shareColumn, shortColumn, textColumn, usdColumn } from "../columns.ts";
 import { Figure, Tile } from "../figure.ts";
 import { bookQuery, PriceBookFigure } from "../figures/price-book.ts";
 import { UnpricedFigure } from "../figures/unpriced.ts";
@@ -100,14 +100,19 @@ function AppliedFigure({ asked }: { readonly asked: Asked }): VNode {
     const readCost = ({ cost_usd }: UsageRow) => cost_usd;
     return {
       columns: [
-        textColumn("price_id", "Price", (row) => row.price_id ?? "(no price)"),
+        {
+          ...textColumn<UsageRow>("price_id", "Price", (row) => row.price_id ?? "(no price)"),
+          hint: "(no price): calls without one, and refused calls, which need none and cost nothing",
+        },
         textColumn("model", "Model of the calls", (row) => row.model ?? NO_VALUE),
         textColumn("provider", "Provider", (row) => row.provider),
         usdColumn("cost_usd", "Cost, USD", readCost, {
           most: mostUsd(rows, readCost),
           coverage: ({ coverage }) => coverage,
         }),
-        shareColumn("cost_share", "Share", (row) => shareOfUsd(row.cost_usd, totals.cost_usd)),
+        shareColumn("cost_share", "Share", ({ cost_usd, coverage }) =>
+          shareOfUsd(knownUsd(cost_usd, coverage), totals.cost_usd),
+        ),
         {
           key: "calls",
           title: "Calls",
@@ -126,7 +131,7 @@ function AppliedFigure({ asked }: { readonly asked: Asked }): VNode {
   }, []);
   return html`<${Figure}
     title="Which price applied"
-    subtitle="Rows of the price book by what they priced in the range"
+    subtitle="Rows of the price book by what they priced in the range; “(no price)” counts refused calls too, which cost nothing and need none"
     width="full"
     answer=${answer}
     file="applied-prices"

@@ -494,7 +494,7 @@ describe.skipIf(missing !== null)("with the demo's traffic", () => {
     await page.emulateMedia({ colorScheme: "light" });
     const light = await readGround();
     expect(light).not.toBe(dark);
-    const button = page.getByRole("button", { name: /colours; change to/ });
+    const button = page.getByRole("button", { name: /; change to/ });
     await button.click(); // light
     await button.click(); // dark
     expect(await readGround()).toBe(dark);
