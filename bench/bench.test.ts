@@ -28,7 +28,7 @@ const NAMES = [
 ];
 /** Those of every run; `npm run test:long` runs all. The page's needs a browser. */
 const LONG = process.env["SPANLEDGER_TEST_FAULT"] === "long";
-const RUN_NAMES = LONG ? NAMES : ["ingest", "collector", "endtoend", "query"];
+const RUN_NAMES = LONG ? NAMES : ["ingest", "collector", "endtoend"];
 
 let directory = "";
 beforeAll(() => {

@@ -124,7 +124,6 @@ function modulesAtFirst(files: ReadonlyMap<string, PageFile>): readonly string[]
       if (own === undefined && files.has(target)) found.add(target);
     }
   }
-  found.add(`${PACKAGE_FOLDER}/echarts.mjs`);
   return [...found];
 }
 

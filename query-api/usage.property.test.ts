@@ -27,6 +27,10 @@ import { makeRandomSpan, ODD_TEXTS } from "../test/support/random-span.ts";
 import { makeRandom } from "../test/support/random.ts";
 import type { PriceLister } from "./prices.ts";
 
+/** `npm run test:long`: five times as many questions. */
+const LONG = process.env["SPANLEDGER_TEST_FAULT"] === "long";
+const FACTOR = LONG ? 5 : 1;
+
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const ZONES = [
@@ -326,7 +330,7 @@ test("the answer to any question is the sum over the list of calls", async () =>
       const totals = measured(last.totals, asked.measures, measuresOf(chosen, UNCACHED));
       expect(totals, url).toEqual(truthOf(chosen, asked.measures));
     }),
-    { numRuns: 40, seed: 5 },
+    { numRuns: 28 * FACTOR, seed: 5 },
   );
   expect(rows_seen, "the questions were about nothing").toBeGreaterThan(500);
 }, 180_000);
@@ -384,7 +388,7 @@ test("a range that goes on is held against as much of the period before as has p
         expect(row.previous?.calls ?? null).toEqual(same?.calls ?? null);
       }
     }),
-    { numRuns: 14, seed: 3 },
+    { numRuns: 9 * FACTOR, seed: 3 },
   );
   expect(seen, "nothing was held against anything").toBeGreaterThan(100);
 }, 120_000);
@@ -430,6 +434,6 @@ test("the period before is what the same question says of that period", async ()
         );
       }
     }),
-    { numRuns: 10, seed: 7 },
+    { numRuns: 7 * FACTOR, seed: 7 },
   );
 }, 120_000);

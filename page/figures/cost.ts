@@ -10,9 +10,10 @@ import { showUsd } from "../format.ts";
 import { html, useCallback, type VNode } from "../html.ts";
 import { type Series, timeSeries } from "../series.ts";
 import type { TableData } from "../table.ts";
-import { type Step, stepOf } from "../time.ts";
+import { type Range, type Step, stepOf } from "../time.ts";
 import { linkWith, useParams } from "../url.ts";
-import { timeColumn, timeOf } from "./steps.ts";
+import { pickStep, stepColumn } from "./lines.ts";
+import { timeOf } from "./steps.ts";
 
 /** What cost can be split by; the parameter is `group_by`. */
 export const COST_GROUPS = [
@@ -74,10 +75,15 @@ export function groupSeries(data: UsageAnswer, group: GroupName): GroupSeries[] 
   return [...series.values()].sort((a, b) => rank(b) - rank(a));
 }
 
-function costTable(data: UsageAnswer, group: GroupName): TableData<UsageRow> {
+function costTable(
+  data: UsageAnswer,
+  group: GroupName,
+  step: Step,
+  range: Range,
+): TableData<UsageRow> {
   return {
     columns: [
-      timeColumn(),
+      stepColumn(step, range),
       textColumn(group, groupTitle(group), (row) =>
         row.is_other === true ? "All others" : (row[group] ?? NO_VALUE),
       ),
@@ -107,7 +113,11 @@ export function CostFigure({ asked, has_choice = true }: Props): VNode {
     measures: "cost_usd,calls",
     limit: 5000,
   });
-  const table = useCallback((data: UsageAnswer) => costTable(data, group), [group]);
+  const { from, to } = asked.range;
+  const table = useCallback(
+    (data: UsageAnswer) => costTable(data, group, step, asked.range),
+    [group, step, from, to, tz],
+  );
   const chart = (data: UsageAnswer) => ({
     makeOption: () =>
       timeSeries({
@@ -117,6 +127,11 @@ export function CostFigure({ asked, has_choice = true }: Props): VNode {
         unit: "usd",
         kind: "bar",
       }),
+    onPick: pickStep(data, { step, range: asked.range }, (series) => {
+      const value = groupSeries(data, group).find(({ name }) => name === series)?.value;
+      // Tags are no filter of all views.
+      return value === undefined || group.startsWith(TAG) ? {} : { [group]: value };
+    }),
   });
   return html`<${Figure}
     title="Cost"

@@ -79,6 +79,19 @@ export function patchOfStep(start_ms: number, step: Step, { tz }: Range): Patch 
   };
 }
 
+/** A click on a step of a chart leads to the calls that were made in it. */
+export function pickStep(
+  data: UsageAnswer,
+  { step, range }: Pick<StepsProps, "step" | "range">,
+  patchOf: (series: string) => Patch = () => ({}),
+): (picked: { readonly index: number; readonly series: string }) => void {
+  return ({ index, series }) => {
+    const start_ms = fillSteps(data.rows.map(timeOf), step, range)[index];
+    if (start_ms === undefined) return;
+    goTo(linkTo("calls", { ...patchOfStep(start_ms, step, range), ...patchOf(series) }));
+  };
+}
+
 /** The start of a step, leading to the calls that were made in it. */
 export function stepColumn(step: Step, range: Range, patch: Patch = {}): Column<UsageRow> {
   const column = timeColumn();
@@ -121,11 +134,7 @@ export function LinesFigure(props: LinesProps): VNode {
         kind,
         is_stacked: false,
       }),
-    onPick: ({ index }: { readonly index: number }) => {
-      const start_ms = fillSteps(data.rows.map(timeOf), step, range)[index];
-      if (start_ms === undefined) return;
-      goTo(linkTo("calls", { ...patchOfStep(start_ms, step, range), ...calls_patch }));
-    },
+    onPick: pickStep(data, { step, range }, () => calls_patch),
   });
   const items = lines.map(({ title, color, is_dashed = false }) => ({
     name: is_dashed ? `${title} (dashed)` : title,

@@ -9,6 +9,7 @@ import { html, useCallback, useMemo, type VNode } from "../html.ts";
 import { timeSeries } from "../series.ts";
 import type { TableData } from "../table.ts";
 import { linkTo } from "../url.ts";
+import { pickStep } from "./lines.ts";
 import { type StepsProps, timeColumn, valuesOf } from "./steps.ts";
 
 /** Measures that the figures need. */
@@ -66,6 +67,7 @@ export function CallsFigure({ answer, step, range, height }: StepsProps): VNode 
         unit: "calls",
         kind: "bar",
       }),
+    onPick: pickStep(data, { step, range }),
   });
   const table = useCallback(
     (data: UsageAnswer): TableData<UsageRow> => ({
@@ -116,6 +118,7 @@ export function TokensFigure({ answer, step, range, height }: StepsProps): VNode
         unit: "tokens",
         kind: "bar",
       }),
+    onPick: pickStep(data, { step, range }),
   });
   const table = useCallback(
     (data: UsageAnswer): TableData<UsageRow> => ({
@@ -173,6 +176,7 @@ export function SpeedFigure({ answer, step, range, height }: StepsProps): VNode 
         unit: "ns",
         kind: "line",
       }),
+    onPick: pickStep(data, { step, range }),
   });
   const table = useCallback(
     (data: UsageAnswer): TableData<UsageRow> => ({

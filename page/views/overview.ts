@@ -216,7 +216,9 @@ function ServicesFigure({ answer }: Props): VNode {
 function UsersFigure({ answer, asked }: Props & { readonly asked: Asked }): VNode {
   const names_users = (asked.query["user_id"] as readonly string[]).length > 0;
   // What no user is named for: a list of users alone would hide it.
-  const unnamed = useAnswer<UsageAnswer>(names_users ? null : "/v1/usage", {
+  // Asked when the rest is there: it must not hold that up.
+  const is_wanted = !names_users && answer.data !== null;
+  const unnamed = useAnswer<UsageAnswer>(is_wanted ? "/v1/usage" : null, {
     ...asked.query,
     user_id: [""],
     measures: "calls,cost_usd",
