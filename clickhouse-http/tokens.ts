@@ -23,8 +23,7 @@ const PIECE =
   /(?<space> +)|(?<word>[A-Za-z_][A-Za-z0-9_]*)|`(?<name>[^`\\]*)`|(?<string>'(?:[^'\\]|\\[\s\S])*')|(?<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)|\{(?<parameter>[A-Za-z_]\w*:(?:[^{}'`]|'[^'\\]*')+)\}|(?<comment>--|\/\*)|(?<sign>[()[\],.+\-*/%=<>!|?:^])/y;
 
 // A name may hold anything that can be printed.
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f]/;
+const CONTROL = /\p{Cc}/u;
 
 /** The pieces of a statement. Throws ClickHouseError SYNTAX_ERROR for what is not of the one form. */
 export function tokenize(statement: string): Token[] {

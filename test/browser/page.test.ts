@@ -446,6 +446,27 @@ describe.skipIf(missing !== null)("with the demo's traffic", () => {
     await cost.getByRole("img").waitFor();
   });
 
+  test("a click on a bar leads to the calls that were made in its step", async () => {
+    const visit = await open(pathOf("overview", wholeRange()));
+    const { page } = visit;
+    const chart = figure(visit, "Calls").getByRole("img");
+    await chart.locator("canvas").waitFor();
+    const box = await chart.boundingBox();
+    if (box === null) throw new Error("the chart has no place");
+    // Just above the axis, from the right: the days without a call have no bar to click on.
+    for (let x = box.width - 16; x > 40 && !page.url().includes("view="); x -= 3) {
+      await page.mouse.click(box.x + x, box.y + box.height - 30);
+    }
+    const params = new URL(page.url()).searchParams;
+    expect(params.get("view")).toBe("calls");
+    const hours =
+      (Date.parse(params.get("to") ?? "") - Date.parse(params.get("from") ?? "")) / 3_600_000;
+    expect([0.25, 1, 24]).toContain(hours);
+    await visit.settle();
+    const rows = figure(visit, "Calls").locator("tbody tr");
+    expect(await rows.count()).toBeGreaterThan(0);
+  });
+
   test("a CSV is downloaded with the name of what it holds", async () => {
     const visit = await open(pathOf("overview"));
     const [download] = await Promise.all([
